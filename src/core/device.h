@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The front door to backends. Nobody else touches a backend's table: these
+ * functions check arguments, clear results, and forward to a table whose
+ * optional slots are filled.
+ */
+#ifndef HE_CORE_DEVICE_H
+#define HE_CORE_DEVICE_H
+
+#include <heteroengine/backend.h>
+
+/* --- Backends: the built-in ones, then those loaded from files --- */
+
+size_t he_backend_count(void);
+const struct he_backend *he_backend_at(size_t index);
+/* By name, NULL when there is none. */
+const struct he_backend *he_backend_find(const char *name);
+/* Opens a shared object and adds its backend to the list. Thread-safe; never unloaded. */
+he_status he_backend_load(const char *path) HE_MUST_CHECK;
+/* Refuses a table that breaks the ABI, naming what is missing. */
+he_status he_backend_check(const struct he_backend *backend) HE_MUST_CHECK;
+
+/* --- Open devices --- */
+
+struct he_device; /* an open device */
+
+he_status he_device_open(const struct he_backend *backend, size_t index,
+                         const struct he_device_config *config, const struct he_allocator *alloc,
+                         struct he_device **out) HE_MUST_CHECK;
+void he_device_close(struct he_device *dev);
+const struct he_device_info *he_device_info(const struct he_device *dev);
+const struct he_backend *he_device_backend(const struct he_device *dev);
+bool he_device_has(const struct he_device *dev, enum he_device_caps cap);
+
+he_status he_device_buffer_alloc(struct he_device *dev, size_t bytes, void **out) HE_MUST_CHECK;
+void he_device_buffer_free(struct he_device *dev, void *buffer);
+/* For src/mem/copy.c only. */
+he_status he_device_buffer_write(struct he_device *dev, void *buffer, size_t offset,
+                                 const void *src, size_t bytes) HE_MUST_CHECK;
+he_status he_device_buffer_read(struct he_device *dev, void *buffer, size_t offset, void *dst,
+                                size_t bytes) HE_MUST_CHECK;
+
+he_status he_device_supports(struct he_device *dev, const struct he_graph *graph,
+                             const struct he_task *task) HE_MUST_CHECK;
+he_status he_device_compile(struct he_device *dev, const struct he_region *region,
+                            void **out) HE_MUST_CHECK;
+void he_device_program_free(struct he_device *dev, void *program);
+he_status he_device_program_info(struct he_device *dev, void *program,
+                                 struct he_program_info *out) HE_MUST_CHECK;
+he_status he_device_bind(struct he_device *dev, void *program, const struct he_binding *bindings,
+                         void *workspace, size_t workspace_offset, void **out) HE_MUST_CHECK;
+void he_device_instance_free(struct he_device *dev, void *instance);
+he_status he_device_instance_set(struct he_device *dev, void *instance, uint32_t slot,
+                                 const struct he_binding *binding) HE_MUST_CHECK;
+he_status he_device_launch(struct he_device *dev, void *instance,
+                           const struct he_launch *launch) HE_MUST_CHECK;
+he_status he_device_wait(struct he_device *dev) HE_MUST_CHECK;
+he_status he_device_enter_thread(struct he_device *dev, bool is_worker) HE_MUST_CHECK;
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What there is to run on: devices, links between them, budgets and the other
+ * settings of the YAML file. Made from a file, from one line of text, from
+ * discovery, or from a mix of them; it only describes, nothing is opened here.
+ */
+#ifndef HE_MACHINE_MACHINE_H
+#define HE_MACHINE_MACHINE_H
+
+#include <heteroengine/backend.h>
+
+#include "core/alloc.h"
+#include "core/text.h"
+
+struct he_machine_device {
+    const char *id; /* "CPU:0", or "gpu1" for a simulated one of a one-line machine */
+    enum he_device_kind kind;
+    const char *backend;     /* "cpu", "opencl"...; "" when simulated without one */
+    uint32_t backend_index;  /* in that backend's enumerate() list */
+    bool is_simulated;
+    const char *name, *driver;
+    const char *shares; /* devices with the same non-empty text are one server */
+    const char *cores;  /* as written, or NULL */
+    uint32_t threads, core_count;
+    uint32_t caps;
+    uint64_t memory_bytes;
+    struct he_peaks peaks;
+    double bandwidth;   /* bytes/s of its memory */
+    double launch_ns;
+    double idle_watts, busy_watts;
+    double price_per_hour;
+    /* Resources beside memory: "lut", "dsp"..., as a list. */
+    const char **resource_names;
+    double *resource_amounts;
+    size_t resource_count;
+    const char *like; /* catalogue entry it was derived from, or NULL */
+};
+
+struct he_machine_link {
+    uint32_t from, to; /* device indices, directed */
+    double bandwidth;  /* bytes/s */
+    double latency_s;
+    bool is_measured;
+};
+
+/* A limit of the plan. Names: memory, power, price, or a resource. */
+struct he_machine_budget {
+    const char *name;
+    double limit;     /* bytes, watts, per hour, count; for a fraction see is_fraction */
+    bool is_fraction; /* of what the devices have together */
+};
+
+enum he_mem_policy { HE_MEM_FAIL_POLICY, HE_MEM_SWAP_POLICY };
+
+struct he_machine_settings {
+    const char *strategy; /* "latency_aware" by default */
+    uint32_t batch_split_size; /* 0: not set */
+    double gpu_mem_threshold;  /* fraction, 1.0 by default */
+    enum he_mem_policy mem_policy;
+    const char **mem_tiers;
+    size_t mem_tier_count;
+    const char *swap_path;
+    double offload_utilization; /* fraction, 0: not set */
+    const char *dvfs_policy;
+    const char *precision_default; /* "fp32" */
+    bool allow_bf16, allow_fp16, allow_int8;
+    double max_error; /* 0: not set */
+    const char **cluster_nodes;
+    size_t cluster_node_count;
+    const char *cluster_transport, *cluster_require;
+};
+
+struct he_machine {
+    struct he_arena arena;
+    const char *source; /* file name, "discovered", or the line of text */
+    struct he_machine_device *devices;
+    uint32_t device_count;
+    struct he_machine_link *links;
+    uint32_t link_count;
+    struct he_machine_budget *budgets;
+    uint32_t budget_count;
+    struct he_machine_settings settings;
+};
+
+/* Every device the backends list, with default links. */
+he_status he_machine_discover(const struct he_allocator *alloc, struct he_machine **out) HE_MUST_CHECK;
+/* A YAML file. A device that is not simulated is completed from discovery by
+ * its id (kind and ordinal) or its backend; HE_ERR_NO_DEVICE when it is absent.
+ * Errors: "machine.yaml:4:9: unknown key 'prise', did you mean 'price'?". */
+he_status he_machine_load(const char *path, const struct he_allocator *alloc,
+                          struct he_machine **out) HE_MUST_CHECK;
+he_status he_machine_parse(const char *name, const char *text, size_t size,
+                           const struct he_allocator *alloc, struct he_machine **out) HE_MUST_CHECK;
+/* "cpu:2 gpu:1(tflops=312,mem=80GB)" (simulated), "CPU:0,GPU:0" or
+ * "HETERO:GPU:0,CPU:0" (real, in order of preference), "CPU:0(cores=0),CPU:1(cores=1)". */
+he_status he_machine_from_line(const char *line, const struct he_allocator *alloc,
+                               struct he_machine **out) HE_MUST_CHECK;
+/* Keeps only what @line names of real devices (an option -d over a file -c). */
+he_status he_machine_select(struct he_machine *machine, const char *line) HE_MUST_CHECK;
+/* "memory=8GB,power=300W": adds or replaces budgets. */
+he_status he_machine_set_budget(struct he_machine *machine, const char *text) HE_MUST_CHECK;
+/* Adds a device described as in the one-line form: id "GPU:0", options "mem=24GB". */
+he_status he_machine_add_device(struct he_machine *machine, const char *id, const char *options)
+    HE_MUST_CHECK;
+void he_machine_destroy(struct he_machine *machine);
+
+/* Seconds to move @bytes from one device to another: 0 in shared memory, the
+ * link's latency + bytes/bandwidth, through the host when there is no direct link. */
+double he_machine_transfer_seconds(const struct he_machine *machine, uint32_t from, uint32_t to,
+                                   double bytes);
+/* True when both address the same physical memory: hand-over copies nothing. */
+bool he_machine_same_memory(const struct he_machine *machine, uint32_t a, uint32_t b);
+const char *he_device_kind_name(enum he_device_kind kind); /* "CPU", "GPU"... */
+/* The effective YAML, and the JSON of `hetero devices`. */
+void he_machine_write_json(const struct he_machine *machine, struct he_json_writer *json);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The only place that moves payload, and it counts. */
+#ifndef HE_MEM_COPY_H
+#define HE_MEM_COPY_H
+
+#include "core/device.h"
+
+struct he_copy_counter {
+    uint64_t copies, bytes;
+};
+
+/* A place in the memory of a device; dev NULL is plain host memory. */
+struct he_place_ref {
+    struct he_device *dev;
+    void *buffer;
+    size_t offset;
+};
+
+/* Moves @bytes. Between two places of host memory that are the same address it moves and counts
+ * nothing. Device to device goes through @staging (host, @bytes long). */
+he_status he_copy(const struct he_place_ref *to, const struct he_place_ref *from, size_t bytes,
+                  void *staging, struct he_copy_counter *counter) HE_MUST_CHECK;
+
+#endif
