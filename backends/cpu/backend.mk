@@ -1,1 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
+# The cpu backend: a library of its own only because its loops want flags of their own.
+# Kernel families add themselves in kernels_a.mk and kernels_b.mk (sources) and in the .inc files
+# beside them (one CPU_FAMILY line each); oneDNN in onednn.mk.
+#BUILTIN_BACKENDS += cpu  (with cpu.c, any minute now)
+
+
+
+noinst_LTLIBRARIES += libhe_cpu.la
+libhe_la_LIBADD += libhe_cpu.la
+CPU_STEP_FLAGS =
+libhe_cpu_la_CPPFLAGS = $(AM_CPPFLAGS) $(CPU_STEP_FLAGS)
+libhe_cpu_la_CFLAGS = $(AM_CFLAGS) -O3 -fno-math-errno -fno-trapping-math
+libhe_cpu_la_SOURCES = \
+	backends/cpu/kernel.h \
+	backends/cpu/kernels.c backends/cpu/kernels_a.inc backends/cpu/kernels_b.inc
+
+include backends/cpu/kernels_a.mk
+include backends/cpu/kernels_b.mk
+include backends/cpu/onednn.mk
