@@ -13,11 +13,11 @@
 #if defined(__GNUC__)
 #define HE_API __attribute__((visibility("default")))
 #define HE_MUST_CHECK __attribute__((warn_unused_result))
-#define HE_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define HE_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
 #define HE_API
 #define HE_MUST_CHECK
-#define HE_PRINTF(format, first)
+#define HE_PRINTF(text, first)
 #endif
 
 #ifdef __cplusplus
