@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The front doors of device.h: check, clear, forward. */
+#include <string.h>
+
+#include "alloc.h"
+#include "device.h"
+#include "size.h"
+
+struct he_device {
+    struct he_allocator alloc;
+    const struct he_backend *backend;
+    struct he_device_info info;
+    struct he_device_ops ops; /* copied, holes filled */
+    void *impl;
+};
+
+static he_status nothing_to_wait_for(void *dev)
+{
+    (void)dev;
+    return HE_OK;
+}
+
+static he_status nothing_to_enter(void *dev, bool is_worker)
+{
+    (void)dev;
+    (void)is_worker;
+    return HE_OK;
+}
+
+/* Copies the table as far as it reaches. */
+static void copy_ops(struct he_device_ops *to, const struct he_device_ops *from)
+{
+    memcpy(to, from, from->struct_size < sizeof *to ? from->struct_size : sizeof *to);
+}
+
+/* Fills the optional holes; gives the name of a required slot that is missing, or NULL. */
+static const char *complete_ops(struct he_device *dev)
+{
+    const struct {
+        const char *name;
+        bool is_there;
+    } required[] = {
+        { "close", dev->ops.close != NULL },
+        { "buffer_alloc", dev->ops.buffer_alloc != NULL },
+        { "buffer_free", dev->ops.buffer_free != NULL },
+        { "supports", dev->ops.supports != NULL },
+        { "compile", dev->ops.compile != NULL },
+        { "program_free", dev->ops.program_free != NULL },
+        { "program_info", dev->ops.program_info != NULL },
+        { "bind", dev->ops.bind != NULL },
+        { "instance_free", dev->ops.instance_free != NULL },
+        { "instance_set", dev->ops.instance_set != NULL },
+        { "launch", dev->ops.launch != NULL },
+        { "buffer_write", dev->ops.buffer_write || (dev->info.caps & HE_CAP_HOST_MEMORY) },
+        { "buffer_read", dev->ops.buffer_read || (dev->info.caps & HE_CAP_HOST_MEMORY) },
+        { "wait", dev->ops.wait || !(dev->info.caps & HE_CAP_ASYNC) },
+    };
+
+    for (size_t k = 0; k < HE_COUNT(required); k++) {
+        if (!required[k].is_there)
+            return required[k].name;
+    }
+    if (!dev->ops.wait)
+        dev->ops.wait = nothing_to_wait_for;
+    if (!dev->ops.enter_thread)
+        dev->ops.enter_thread = nothing_to_enter;
+    return NULL;
+}
+
+static he_status find_info(const struct he_backend *backend, size_t index,
+                           const struct he_allocator *alloc, struct he_device_info *out)
+{
+    struct he_device_info *infos;
+    size_t count = 0;
+    he_status status;
+
+    status = backend->enumerate(NULL, 0, &count);
+    if (status != HE_OK)
+        return status;
+    if (index >= count)
+        return he_error_set(HE_ERR_NO_DEVICE, "backend %s has %zu devices, number %zu was asked for",
+                            backend->name, count, index);
+    infos = he_alloc(alloc, count, sizeof *infos);
+    if (!infos)
+        return he_no_memory();
+    status = backend->enumerate(infos, count, &count);
+    if (status == HE_OK)
+        *out = infos[index];
+    he_free(alloc, infos);
+    return status;
+}
+
+he_status he_device_open(const struct he_backend *backend, size_t index,
+                         const struct he_device_config *config, const struct he_allocator *alloc,
+                         struct he_device **out)
+{
+    const struct he_device_ops *ops = NULL;
+    struct he_device *dev;
+    const char *missing;
+    he_status status;
+
+    if (!out)
+        return he_error_set(HE_ERR_INVALID, "he_device_open: out is NULL");
+    *out = NULL;
+    status = he_backend_check(backend);
+    if (status != HE_OK)
+        return status;
+    dev = he_alloc(alloc, 1, sizeof *dev);
+    if (!dev)
+        return he_no_memory();
+    dev->alloc = *alloc;
+    dev->backend = backend;
+    status = find_info(backend, index, alloc, &dev->info);
+    if (status != HE_OK)
+        goto free_dev;
+    status = backend->open(index, config, &ops, &dev->impl);
+    if (status != HE_OK)
+        goto free_dev;
+    copy_ops(&dev->ops, ops);
+    missing = complete_ops(dev);
+    if (missing) {
+        status = he_error_set(HE_ERR_DEVICE, "backend %s: its device table lacks %s",
+                              backend->name, missing);
+        goto close_impl;
+    }
+    *out = dev;
+    return HE_OK;
+
+close_impl:
+    if (dev->ops.close)
+        dev->ops.close(dev->impl);
+free_dev:
+    he_free(alloc, dev);
+    return status;
+}
+
+void he_device_close(struct he_device *dev)
+{
+    struct he_allocator alloc;
+
+    if (!dev)
+        return;
+    alloc = dev->alloc;
+    dev->ops.close(dev->impl);
+    he_free(&alloc, dev);
+}
+
+const struct he_device_info *he_device_info(const struct he_device *dev)
+{
+    return &dev->info;
+}
+
+const struct he_backend *he_device_backend(const struct he_device *dev)
+{
+    return dev->backend;
+}
+
+bool he_device_has(const struct he_device *dev, enum he_device_caps cap)
+{
+    return (dev->info.caps & cap) != 0;
+}
+
+he_status he_device_buffer_alloc(struct he_device *dev, size_t bytes, void **out)
+{
+    *out = NULL;
+    return dev->ops.buffer_alloc(dev->impl, bytes ? bytes : 1, out);
+}
+
+void he_device_buffer_free(struct he_device *dev, void *buffer)
+{
+    if (buffer)
+        dev->ops.buffer_free(dev->impl, buffer);
+}
+
+he_status he_device_buffer_write(struct he_device *dev, void *buffer, size_t offset,
+                                 const void *src, size_t bytes)
+{
+    return dev->ops.buffer_write(dev->impl, buffer, offset, src, bytes);
+}
+
+he_status he_device_buffer_read(struct he_device *dev, void *buffer, size_t offset, void *dst,
+                                size_t bytes)
+{
+    return dev->ops.buffer_read(dev->impl, buffer, offset, dst, bytes);
+}
+
+he_status he_device_supports(struct he_device *dev, const struct he_graph *graph,
+                             const struct he_task *task)
+{
+    return dev->ops.supports(dev->impl, graph, task);
+}
+
+he_status he_device_compile(struct he_device *dev, const struct he_region *region, void **out)
+{
+    *out = NULL;
+    return dev->ops.compile(dev->impl, region, out);
+}
+
+void he_device_program_free(struct he_device *dev, void *program)
+{
+    if (program)
+        dev->ops.program_free(dev->impl, program);
+}
+
+he_status he_device_program_info(struct he_device *dev, void *program,
+                                 struct he_program_info *out)
+{
+    *out = (struct he_program_info){ .struct_size = sizeof *out };
+    return dev->ops.program_info(dev->impl, program, out);
+}
+
+he_status he_device_bind(struct he_device *dev, void *program, const struct he_binding *bindings,
+                         void *workspace, size_t workspace_offset, void **out)
+{
+    *out = NULL;
+    return dev->ops.bind(dev->impl, program, bindings, workspace, workspace_offset, out);
+}
+
+void he_device_instance_free(struct he_device *dev, void *instance)
+{
+    if (instance)
+        dev->ops.instance_free(dev->impl, instance);
+}
+
+he_status he_device_instance_set(struct he_device *dev, void *instance, uint32_t slot,
+                                 const struct he_binding *binding)
+{
+    return dev->ops.instance_set(dev->impl, instance, slot, binding);
+}
+
+he_status he_device_launch(struct he_device *dev, void *instance, const struct he_launch *launch)
+{
+    return dev->ops.launch(dev->impl, instance, launch);
+}
+
+he_status he_device_wait(struct he_device *dev)
+{
+    return dev->ops.wait(dev->impl);
+}
+
+he_status he_device_enter_thread(struct he_device *dev, bool is_worker)
+{
+    return dev->ops.enter_thread(dev->impl, is_worker);
+}
