@@ -16,6 +16,7 @@
 #include "core/builtin_backends.inc"
 #undef HE_BUILTIN
 
+/* Ends with NULL, so that it is no empty array in a build without backends. */
 static const struct he_backend *const builtin[] = {
 #define HE_BUILTIN(name) &he_backend_##name,
 #include "core/builtin_backends.inc"
@@ -32,9 +33,14 @@ static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
 /* Appended to under load_lock, never removed, so that readers need no lock. */
 static struct loaded_backend *_Atomic loaded_first;
 
+static size_t builtin_count(void)
+{
+    return HE_COUNT(builtin) - 1;
+}
+
 size_t he_backend_count(void)
 {
-    size_t count = HE_COUNT(builtin) - 1;
+    size_t count = builtin_count();
 
     for (struct loaded_backend *l = atomic_load(&loaded_first); l; l = l->next)
         count++;
@@ -43,9 +49,9 @@ size_t he_backend_count(void)
 
 const struct he_backend *he_backend_at(size_t index)
 {
-    if (index < HE_COUNT(builtin) - 1)
+    if (index < builtin_count())
         return builtin[index];
-    index -= HE_COUNT(builtin) - 1;
+    index -= builtin_count();
     for (struct loaded_backend *l = atomic_load(&loaded_first); l; l = l->next) {
         if (index-- == 0)
             return l->backend;
