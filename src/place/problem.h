@@ -19,13 +19,16 @@
 struct he_place_edge {
     uint32_t from, to; /* tasks; from < to in topological numbering */
     double bytes;
+    /* 0: a tensor of its own. Edges that leave one task with the same number carry
+     * one tensor: it moves once into each memory, and lives once in each. */
+    uint32_t tensor;
 };
 
 struct he_place_device {
     const char *id, *kind;
-    double memory_bytes; /* INFINITY: no limit */
-    uint32_t server;     /* devices with the same server run one task at a time together */
-    uint32_t memory_node; /* devices with the same one exchange for nothing */
+    double memory_bytes;  /* INFINITY: no limit */
+    uint32_t server;      /* devices with the same server run one task at a time together */
+    uint32_t memory_node; /* devices with the same one exchange for nothing and share its room */
     double idle_watts, busy_watts;
     double price_per_hour;
 };
@@ -36,10 +39,19 @@ struct he_place_link {
     double latency;    /* s */
 };
 
+/* Something beside time and memory that tasks use up where they run: LUTs, DSPs. */
 struct he_place_resource {
     const char *name;
-    double limit;             /* over all tasks together, INFINITY: none */
-    const double *amount;     /* per task */
+    double limit;         /* over all tasks together, INFINITY: none */
+    const double *amount; /* [task * device_count + device]; 0 where it does not count */
+    const double *device_limits; /* by device, INFINITY: none; NULL: no device has one */
+};
+
+/* Budgets of the whole plan; INFINITY is none, and what he_problem_create() sets. */
+struct he_place_limits {
+    double memory_bytes;   /* peaks of all devices together */
+    double power_watts;    /* busy watts of the devices with work */
+    double price_per_hour; /* of the devices with work */
 };
 
 /* Tasks are numbered topologically. All arrays belong to the arena. */
@@ -56,22 +68,41 @@ struct he_problem {
     struct he_place_device *devices;
     struct he_place_link *links; /* [from * device_count + to] */
     bool has_contention;         /* a directed link carries one transfer at a time */
-    double *launch;              /* seconds added per region start, by device */
-    uint32_t *colocation;        /* task -> group, HE_NO_GROUP when free; NULL: none */
+    /* Seconds added where a region starts, by device: a task with no inputs, or with
+     * one from another device. NULL: none. */
+    double *launch;
+    uint32_t *colocation; /* task -> group, HE_NO_GROUP when free; NULL: none */
     struct he_place_resource *resources;
     size_t resource_count;
+    struct he_place_limits limits;
+    /* True: only task_memory counts against memory_bytes, not the tensors along edges. */
+    bool ignores_tensors;
+
+    /* --- Made by he_problem_index() --- */
+    uint32_t server_count, memory_count; /* servers and memory nodes are renumbered 0.. */
+    /* The tensors: edges out_edges[tensor_start[k] .. tensor_start[k+1]) carry tensor k,
+     * those of one task lie side by side; edge_tensor goes from edge to tensor. */
+    uint32_t tensor_count, *tensor_start, *edge_tensor;
+    /* What policies may fill with task_memory, by device: memory_bytes, or less when the
+     * planner has seen that tensors need the rest. */
+    double *weight_limit;
 };
 #define HE_NO_GROUP UINT32_MAX
 
-/* After tasks, edges, devices are set: builds the edge index; checks order and numbers. */
-he_status he_problem_index(struct he_problem *problem) HE_MUST_CHECK;
-void he_problem_destroy(struct he_problem *problem);
+/* Gives an empty problem; fill its fields with memory from its arena, then index it.
+ * NULL when there is no memory. */
 struct he_problem *he_problem_create(const struct he_allocator *alloc);
+/* After tasks, edges, devices are set: builds the edge index; checks order and numbers
+ * (HE_ERR_INVALID names the task, edge or device). */
+he_status he_problem_index(struct he_problem *problem) HE_MUST_CHECK;
+void he_problem_destroy(struct he_problem *problem); /* NULL is fine */
 static inline double he_problem_time(const struct he_problem *p, uint32_t task, uint32_t device)
 {
     return p->time[(size_t)task * p->device_count + device];
 }
-double he_problem_transfer(const struct he_problem *problem, uint32_t from, uint32_t to, double bytes);
+/* Seconds from device to device: 0 within a memory node and over a free link. */
+double he_problem_transfer(const struct he_problem *problem, uint32_t from, uint32_t to,
+                           double bytes);
 
 /* An answer: where each task runs, and in which order each device takes its tasks. */
 struct he_placement {
@@ -89,21 +120,32 @@ struct he_schedule {
     } *transfers;
     size_t transfer_count;
     double makespan;   /* s */
-    double sum_cost;   /* sum T_i / E_j + transfers */
-    double bottleneck; /* largest busy time of a device or link: pipeline interval */
-    double energy;     /* J */
+    double sum_cost;   /* sum T_i / E_j + transfers + launches */
+    double bottleneck; /* largest busy time of a server or link: pipeline interval */
+    double energy;     /* J: idle watts of every device over the makespan, more while busy */
     double *peak_bytes; /* per device: weights plus live tensors */
 };
 
-enum he_objective { HE_OBJECTIVE_LATENCY, HE_OBJECTIVE_COST, HE_OBJECTIVE_THROUGHPUT, HE_OBJECTIVE_ENERGY };
+enum he_objective {
+    HE_OBJECTIVE_LATENCY,
+    HE_OBJECTIVE_COST,
+    HE_OBJECTIVE_THROUGHPUT,
+    HE_OBJECTIVE_ENERGY
+};
+const char *he_objective_name(enum he_objective objective); /* "makespan", "sum_cost"... */
 
 struct he_place_options {
     enum he_objective objective;
-    double time_limit; /* s, 0: the policy's own */
+    /* Seconds. 0: a fixed amount of work, so that the answer depends on the seed alone;
+     * with a limit the searches go on until the clock says stop. */
+    double time_limit;
     uint64_t seed;
 };
 
-/* A policy, one per file; src/place/policies.c holds the table. */
+/* A policy, one per file; src/place/policies.c holds the table. run() gives an answer in
+ * which every task can run, groups stay together, and task_memory and resources fit (live
+ * tensors need not: the evaluator is the judge of those); HE_ERR_BUDGET when it finds none,
+ * HE_ERR_UNSUPPORTED when the problem is beyond it. Arrays of @out come from @arena. */
 struct he_policy {
     const char *name, *help;
     he_status (*run)(const struct he_problem *problem, const struct he_place_options *options,
@@ -113,17 +155,27 @@ const struct he_policy *he_policy_find(const char *name);
 size_t he_policy_count(void);
 const struct he_policy *he_policy_at(size_t index);
 
-/* The one evaluator: list schedule of a placement under CLI.md's model. Memory over a
- * device's limit or a task that cannot run: HE_ERR_BUDGET naming it. */
+/* The one evaluator: takes the tasks in the placement's order; each starts when its
+ * inputs have arrived and its server is free. A transfer takes the first gap of its link
+ * that it fits in; transfers of tasks earlier in the order go first. An edge between devices
+ * is one transfer, unless memory or tensor are shared. Memory or another budget exceeded, a
+ * task that cannot run, a divided group: HE_ERR_BUDGET naming it, with the least that would
+ * do; an order that is no topological one: HE_ERR_INVALID. */
 he_status he_place_evaluate(const struct he_problem *problem, const struct he_placement *placement,
                             struct he_arena *arena, struct he_schedule *out) HE_MUST_CHECK;
 double he_schedule_value(const struct he_schedule *schedule, enum he_objective objective);
 /* No schedule of this problem can be better than this. */
 double he_place_lower_bound(const struct he_problem *problem, enum he_objective objective);
 
+/* The objective that goes with a strategy; false when there is no such strategy or policy.
+ * A policy by name takes what the options say. */
+bool he_strategy_find(const char *strategy, enum he_objective *objective);
+
 /* What the planner calls: the policy behind @strategy (latency_aware, throughput, cost,
  * energy_aware, or a policy's name), then the guard: the best feasible single-device plan
- * replaces an answer that is worse. Gives the winner and its schedule. */
+ * replaces an answer that is worse (its policy is "single"). Gives the winner and its schedule.
+ * HE_ERR_SETTING for an unknown strategy (with the nearest one), HE_ERR_UNSUPPORTED for a task
+ * that runs nowhere, HE_ERR_BUDGET when nothing fits, with the smallest budget that would do. */
 he_status he_place(const struct he_problem *problem, const char *strategy,
                    const struct he_place_options *options, struct he_arena *arena,
                    struct he_placement *out, struct he_schedule *schedule) HE_MUST_CHECK;
