@@ -82,6 +82,9 @@ struct he_machine {
     struct he_machine_settings settings;
 };
 
+/* An empty machine with the default settings. */
+he_status he_machine_create(const char *source, const struct he_allocator *alloc,
+                            struct he_machine **out) HE_MUST_CHECK;
 /* Every device the backends list, with default links. */
 he_status he_machine_discover(const struct he_allocator *alloc, struct he_machine **out) HE_MUST_CHECK;
 /* A YAML file. A device that is not simulated is completed from discovery by

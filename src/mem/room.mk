@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-libhe_la_SOURCES +=
+libhe_la_SOURCES += src/mem/copy.c src/mem/copy.h

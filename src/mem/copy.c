@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The only function in the code base that moves payload. */
+#include <string.h>
+
+#include "mem/copy.h"
+
+static bool is_host(const struct he_place_ref *ref)
+{
+    return !ref->dev || he_device_has(ref->dev, HE_CAP_HOST_MEMORY);
+}
+
+static void *host_address(const struct he_place_ref *ref)
+{
+    return (char *)ref->buffer + ref->offset;
+}
+
+he_status he_copy(const struct he_place_ref *to, const struct he_place_ref *from, size_t bytes,
+                  void *staging, struct he_copy_counter *counter)
+{
+    he_status status = HE_OK;
+
+    if (bytes == 0)
+        return HE_OK;
+    if (is_host(to) && is_host(from)) {
+        if (host_address(to) == host_address(from))
+            return HE_OK;
+        memcpy(host_address(to), host_address(from), bytes);
+    } else if (is_host(from)) {
+        status = he_device_buffer_write(to->dev, to->buffer, to->offset, host_address(from), bytes);
+    } else if (is_host(to)) {
+        status = he_device_buffer_read(from->dev, from->buffer, from->offset, host_address(to),
+                                       bytes);
+    } else {
+        /* Two devices without a common memory: down to the host, up again. */
+        status = he_device_buffer_read(from->dev, from->buffer, from->offset, staging, bytes);
+        if (status == HE_OK)
+            status = he_device_buffer_write(to->dev, to->buffer, to->offset, staging, bytes);
+        counter->copies++;
+        counter->bytes += bytes;
+    }
+    counter->copies++;
+    counter->bytes += bytes;
+    return status;
+}
