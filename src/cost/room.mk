@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-libhe_la_SOURCES +=
+libhe_la_SOURCES += \
+	src/cost/build.c \
+	src/cost/cost.h \
+	src/cost/roofline.c \
+	src/cost/signature.c \
+	src/cost/store.c

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A graph and a machine -> the placement problem, with the cost behind each cell. */
+#include <math.h>
+#include <string.h>
+
+#include "core/map.h"
+#include "cost/cost.h"
+
+/* Tasks go by the name of the anchor's first output, or of the anchor; made unique. */
+static he_status name_tasks(const struct he_graph *graph, struct he_problem *problem)
+{
+    struct he_map names;
+    uint32_t seen;
+    he_status status;
+
+    he_map_init(&names, &problem->arena);
+    for (uint32_t t = 0; t < graph->task_count; t++) {
+        const struct he_node *anchor = &graph->nodes[graph->tasks[t].anchor];
+        const char *name = anchor->name;
+
+        if (!name[0] && anchor->output_count > 0 && anchor->outputs[0] != HE_NONE)
+            name = graph->values[anchor->outputs[0]].name;
+        if (!name[0] || he_map_get(&names, name, &seen))
+            name = he_arena_printf(&problem->arena, "%s#%u", name[0] ? name : anchor->op, t);
+        if (!name)
+            return he_no_memory();
+        status = he_map_put(&names, name, t);
+        if (status != HE_OK)
+            return status;
+        problem->task_ids[t] = name;
+    }
+    return HE_OK;
+}
+
+static double value_bytes(const struct he_value *value)
+{
+    int64_t bytes = he_shape_bytes(&value->shape, value->dtype);
+
+    return bytes > 0 ? (double)bytes : 0;
+}
+
+/* One edge per (producer task, consumer task), with the bytes of all values between them. */
+static he_status add_edges(const struct he_graph *graph, struct he_problem *problem)
+{
+    size_t most = 0;
+    uint32_t *edge_of_producer;
+
+    for (uint32_t t = 0; t < graph->task_count; t++)
+        most += graph->tasks[t].input_count;
+    problem->edges = he_arena_alloc(&problem->arena, most, sizeof *problem->edges);
+    edge_of_producer = he_arena_alloc(&problem->arena, graph->task_count,
+                                      sizeof *edge_of_producer);
+    if (!problem->edges || !edge_of_producer)
+        return he_no_memory();
+    for (uint32_t t = 0; t < graph->task_count; t++) {
+        uint32_t first = problem->edge_count;
+
+        for (uint32_t k = 0; k < graph->tasks[t].input_count; k++) {
+            const struct he_value *value = &graph->values[graph->tasks[t].inputs[k]];
+            uint32_t from, edge;
+
+            if (value->producer == HE_NONE)
+                continue;
+            from = graph->nodes[value->producer].task;
+            edge = edge_of_producer[from];
+            if (edge < first || edge >= problem->edge_count || problem->edges[edge].to != t ||
+                problem->edges[edge].from != from) {
+                edge = edge_of_producer[from] = problem->edge_count++;
+                problem->edges[edge] = (struct he_place_edge){ .from = from, .to = t };
+            }
+            problem->edges[edge].bytes += value_bytes(value);
+        }
+    }
+    return HE_OK;
+}
+
+/* Devices that `shares:` the same silicon are one server; the same memory is one node. */
+static void describe_devices(const struct he_machine *machine, struct he_problem *problem)
+{
+    for (uint32_t d = 0; d < machine->device_count; d++) {
+        const struct he_machine_device *device = &machine->devices[d];
+        struct he_place_device *to = &problem->devices[d];
+        double limit = (double)device->memory_bytes;
+
+        if (device->kind == HE_KIND_GPU)
+            limit *= machine->settings.gpu_mem_threshold;
+        *to = (struct he_place_device){
+            .id = device->id,
+            .kind = he_device_kind_name(device->kind),
+            .memory_bytes = device->memory_bytes ? limit : INFINITY,
+            .server = d,
+            .memory_node = d,
+            .idle_watts = device->idle_watts,
+            .busy_watts = device->busy_watts,
+            .price_per_hour = device->price_per_hour,
+        };
+        for (uint32_t other = 0; other < d; other++) {
+            const struct he_machine_device *before = &machine->devices[other];
+
+            if (device->shares[0] && strcmp(device->shares, before->shares) == 0 &&
+                !(device->cores && before->cores && strcmp(device->cores, before->cores) != 0))
+                to->server = problem->devices[other].server;
+            if (he_machine_same_memory(machine, d, other))
+                to->memory_node = problem->devices[other].memory_node;
+        }
+    }
+}
+
+static void describe_links(const struct he_machine *machine, struct he_problem *problem)
+{
+    uint32_t n = machine->device_count;
+
+    for (uint32_t from = 0; from < n; from++) {
+        for (uint32_t to = 0; to < n; to++) {
+            struct he_place_link *link = &problem->links[(size_t)from * n + to];
+            double none = he_machine_transfer_seconds(machine, from, to, 0);
+            double much = he_machine_transfer_seconds(machine, from, to, 1e9);
+
+            link->is_free = much <= 0;
+            link->latency = none;
+            link->bandwidth = much > none ? 1e9 / (much - none) : INFINITY;
+        }
+    }
+}
+
+static he_status describe_budgets(const struct he_machine *machine, struct he_problem *problem)
+{
+    problem->resources = he_arena_alloc(&problem->arena, machine->budget_count,
+                                        sizeof *problem->resources);
+    if (!problem->resources)
+        return he_no_memory();
+    for (uint32_t b = 0; b < machine->budget_count; b++) {
+        const struct he_machine_budget *budget = &machine->budgets[b];
+        double whole = 0;
+
+        if (strcmp(budget->name, "memory") != 0)
+            continue;
+        for (uint32_t d = 0; d < machine->device_count; d++)
+            whole += (double)machine->devices[d].memory_bytes;
+        problem->resources[problem->resource_count++] = (struct he_place_resource){
+            .name = budget->name,
+            .limit = budget->is_fraction ? budget->limit * whole : budget->limit,
+            .amount = problem->task_memory,
+        };
+    }
+    return HE_OK;
+}
+
+static he_status fill(const struct he_graph *graph, const struct he_machine *machine,
+                      struct he_device *const *devs, const struct he_cost_store *store,
+                      struct he_problem *problem, struct he_cost **costs)
+{
+    uint32_t tasks = graph->task_count, devices = machine->device_count;
+    struct he_arena *arena = &problem->arena;
+    he_status status;
+
+    problem->name = graph->name;
+    problem->task_count = tasks;
+    problem->device_count = devices;
+    problem->has_contention = true;
+    problem->task_ids = he_arena_alloc(arena, tasks, sizeof *problem->task_ids);
+    problem->task_memory = he_arena_alloc(arena, tasks, sizeof *problem->task_memory);
+    problem->launch = he_arena_alloc(arena, devices, sizeof *problem->launch);
+    problem->devices = he_arena_alloc(arena, devices, sizeof *problem->devices);
+    problem->links = he_arena_alloc(arena, (size_t)devices * devices, sizeof *problem->links);
+    problem->time = he_arena_alloc(arena, (size_t)tasks * devices, sizeof *problem->time);
+    *costs = he_arena_alloc(arena, (size_t)tasks * devices, sizeof **costs);
+    if (!problem->task_ids || !problem->task_memory || !problem->launch || !problem->devices ||
+        !problem->links || !problem->time || !*costs)
+        return he_no_memory();
+    for (uint32_t t = 0; t < tasks; t++) {
+        problem->task_memory[t] = (double)graph->tasks[t].constant_bytes;
+        for (uint32_t d = 0; d < devices; d++) {
+            struct he_cost *cost = &(*costs)[(size_t)t * devices + d];
+
+            he_cost_task(graph, &graph->tasks[t], &machine->devices[d], devs ? devs[d] : NULL,
+                         store, arena, cost);
+            problem->time[(size_t)t * devices + d] = cost->seconds;
+        }
+    }
+    for (uint32_t d = 0; d < devices; d++)
+        problem->launch[d] = machine->devices[d].launch_ns * 1e-9;
+    describe_devices(machine, problem);
+    describe_links(machine, problem);
+    status = name_tasks(graph, problem);
+    if (status == HE_OK)
+        status = add_edges(graph, problem);
+    if (status == HE_OK)
+        status = describe_budgets(machine, problem);
+    return status == HE_OK ? he_problem_index(problem) : status;
+}
+
+he_status he_cost_build(const struct he_graph *graph, const struct he_machine *machine,
+                        struct he_device *const *devs, const struct he_cost_store *store,
+                        const struct he_allocator *alloc, struct he_problem **out,
+                        struct he_cost **costs)
+{
+    struct he_problem *problem = he_problem_create(alloc);
+    he_status status;
+
+    *out = NULL;
+    if (!problem)
+        return he_no_memory();
+    status = fill(graph, machine, devs, store, problem, costs);
+    if (status != HE_OK) {
+        he_problem_destroy(problem);
+        return status;
+    }
+    *out = problem;
+    return HE_OK;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One task on one device: the store's mean when it was measured often enough,
+ * else max(flops / peak, bytes / bandwidth) + launch (Williams, Waterman,
+ * Patterson: "Roofline", CACM 2009), times a share of the peak that the kind of
+ * work is known to reach, times the factor learnt for this device and kind.
+ */
+#include <math.h>
+
+#include "cost/cost.h"
+
+/* The part of its peaks a common kernel reaches, by kind of work: measured with
+ * oneDNN on x86 cores, and good enough as the start of learning elsewhere. */
+static const struct {
+    double compute, memory;
+} efficiency[HE_WORK_CLASS_COUNT] = {
+    [HE_WORK_NONE] = { 1, 1 },
+    [HE_WORK_CONTRACTION] = { 0.70, 0.80 },
+    [HE_WORK_CONV] = { 0.75, 0.80 },
+    [HE_WORK_DEPTHWISE] = { 0.25, 0.60 },
+    [HE_WORK_WINDOW] = { 0.10, 0.50 },
+    [HE_WORK_ELEMENTWISE] = { 0.05, 0.70 },
+    [HE_WORK_REDUCTION] = { 0.05, 0.50 },
+    [HE_WORK_MOVE] = { 1, 0.40 },
+    [HE_WORK_RECURRENT] = { 0.10, 0.60 },
+    [HE_WORK_CONTROL] = { 0.10, 0.50 },
+};
+
+#define ROOFLINE_SPREAD 0.5 /* relative; what a first guess deserves */
+#define LEARNT_SPREAD 0.25
+#define DEFAULT_BANDWIDTH 10e9
+/* A task inside a region costs a call, not a launch. */
+#define TASK_CALL_SECONDS 0.3e-6
+
+static double peak_for(const struct he_machine_device *device, enum he_dtype dtype)
+{
+    switch (dtype) {
+    case HE_FLOAT64:
+        return device->peaks.fp64 > 0 ? device->peaks.fp64 : device->peaks.fp32 / 2;
+    case HE_FLOAT16:
+        return device->peaks.fp16 > 0 ? device->peaks.fp16 : device->peaks.fp32;
+    case HE_BFLOAT16:
+        return device->peaks.bf16 > 0 ? device->peaks.bf16 : device->peaks.fp32;
+    case HE_INT8:
+    case HE_UINT8:
+        return device->peaks.int8 > 0 ? device->peaks.int8 : device->peaks.fp32;
+    default:
+        break;
+    }
+    /* A matrix unit multiplies float32 tensors in its own lower precision. */
+    if (device->peaks.fp32 <= 0)
+        return fmax(device->peaks.bf16, fmax(device->peaks.fp16, device->peaks.int8));
+    return device->kind == HE_KIND_MATRIX ? fmax(device->peaks.fp32, device->peaks.bf16)
+                                          : device->peaks.fp32;
+}
+
+static enum he_dtype task_dtype(const struct he_graph *graph, const struct he_task *task)
+{
+    const struct he_node *anchor = &graph->nodes[task->anchor];
+
+    for (uint32_t k = 0; k < anchor->input_count; k++) {
+        if (anchor->inputs[k] != HE_NONE)
+            return graph->values[anchor->inputs[k]].dtype;
+    }
+    return HE_FLOAT32;
+}
+
+static void roofline(const struct he_graph *graph, const struct he_task *task,
+                     const struct he_machine_device *device, struct he_cost *cost)
+{
+    const struct he_work *work = &task->work;
+    double peak = peak_for(device, task_dtype(graph, task));
+    double bandwidth = device->bandwidth > 0 ? device->bandwidth : DEFAULT_BANDWIDTH;
+
+    if (work->work_class == HE_WORK_NONE)
+        return;
+    if (peak > 0)
+        cost->compute_seconds = work->flops / (peak * efficiency[work->work_class].compute);
+    cost->memory_seconds = (work->read_bytes + work->write_bytes) /
+                           (bandwidth * efficiency[work->work_class].memory);
+    cost->launch_seconds = fmax(TASK_CALL_SECONDS, device->launch_ns * 1e-9);
+    cost->seconds = fmax(cost->compute_seconds, cost->memory_seconds) + cost->launch_seconds;
+}
+
+void he_cost_task(const struct he_graph *graph, const struct he_task *task,
+                  const struct he_machine_device *device, struct he_device *dev,
+                  const struct he_cost_store *store, struct he_arena *arena, struct he_cost *out)
+{
+    const char *fingerprint;
+    double seconds, spread, factor;
+
+    *out = (struct he_cost){ .source = HE_COST_ROOFLINE, .spread = ROOFLINE_SPREAD };
+    if (dev && he_device_supports(dev, graph, task) != HE_OK) {
+        const char *reason = he_arena_printf(arena, "%s", he_error_message());
+
+        *out = (struct he_cost){ .seconds = HE_CANNOT_RUN, .source = HE_COST_CANNOT,
+                                 .reason = reason ? reason : "not supported" };
+        return;
+    }
+    if (task->is_dynamic && !device->is_simulated && !(device->caps & HE_CAP_DYNAMIC)) {
+        *out = (struct he_cost){ .seconds = HE_CANNOT_RUN, .source = HE_COST_CANNOT,
+                                 .reason = "its output shapes are known only while running" };
+        return;
+    }
+    roofline(graph, task, device, out);
+    fingerprint = store ? he_cost_fingerprint(device, arena) : NULL;
+    if (!fingerprint || task->work.work_class == HE_WORK_NONE)
+        return;
+    if (he_cost_store_get(store, fingerprint, he_cost_signature(graph, task), &seconds, &spread)) {
+        out->seconds = seconds;
+        out->spread = spread;
+        out->source = HE_COST_MEASURED;
+        return;
+    }
+    factor = he_cost_store_factor(store, fingerprint, task->work.work_class);
+    if (factor != 1.0) {
+        out->seconds *= factor;
+        out->spread = LEARNT_SPREAD;
+        out->source = HE_COST_LEARNT;
+    }
+}
