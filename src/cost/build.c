@@ -39,36 +39,29 @@ static double value_bytes(const struct he_value *value)
     return bytes > 0 ? (double)bytes : 0;
 }
 
-/* One edge per (producer task, consumer task), with the bytes of all values between them. */
+/* One edge per value and consumer; edges of one value share its tensor. */
 static he_status add_edges(const struct he_graph *graph, struct he_problem *problem)
 {
     size_t most = 0;
-    uint32_t *edge_of_producer;
 
     for (uint32_t t = 0; t < graph->task_count; t++)
         most += graph->tasks[t].input_count;
     problem->edges = he_arena_alloc(&problem->arena, most, sizeof *problem->edges);
-    edge_of_producer = he_arena_alloc(&problem->arena, graph->task_count,
-                                      sizeof *edge_of_producer);
-    if (!problem->edges || !edge_of_producer)
+    if (!problem->edges)
         return he_no_memory();
     for (uint32_t t = 0; t < graph->task_count; t++) {
-        uint32_t first = problem->edge_count;
-
         for (uint32_t k = 0; k < graph->tasks[t].input_count; k++) {
-            const struct he_value *value = &graph->values[graph->tasks[t].inputs[k]];
-            uint32_t from, edge;
+            uint32_t index = graph->tasks[t].inputs[k];
+            const struct he_value *value = &graph->values[index];
 
             if (value->producer == HE_NONE)
                 continue;
-            from = graph->nodes[value->producer].task;
-            edge = edge_of_producer[from];
-            if (edge < first || edge >= problem->edge_count || problem->edges[edge].to != t ||
-                problem->edges[edge].from != from) {
-                edge = edge_of_producer[from] = problem->edge_count++;
-                problem->edges[edge] = (struct he_place_edge){ .from = from, .to = t };
-            }
-            problem->edges[edge].bytes += value_bytes(value);
+            problem->edges[problem->edge_count++] = (struct he_place_edge){
+                .from = graph->nodes[value->producer].task,
+                .to = t,
+                .bytes = value_bytes(value),
+                .tensor = index + 1,
+            };
         }
     }
     return HE_OK;
@@ -123,27 +116,54 @@ static void describe_links(const struct he_machine *machine, struct he_problem *
     }
 }
 
-static he_status describe_budgets(const struct he_machine *machine, struct he_problem *problem)
+/* Budgets of the settings; a resource that no device here has is no limit to anything. */
+static void describe_budgets(const struct he_machine *machine, struct he_problem *problem)
 {
-    problem->resources = he_arena_alloc(&problem->arena, machine->budget_count,
-                                        sizeof *problem->resources);
-    if (!problem->resources)
-        return he_no_memory();
     for (uint32_t b = 0; b < machine->budget_count; b++) {
         const struct he_machine_budget *budget = &machine->budgets[b];
-        double whole = 0;
+        double memory = 0, power = 0, price = 0;
 
-        if (strcmp(budget->name, "memory") != 0)
-            continue;
-        for (uint32_t d = 0; d < machine->device_count; d++)
-            whole += (double)machine->devices[d].memory_bytes;
-        problem->resources[problem->resource_count++] = (struct he_place_resource){
-            .name = budget->name,
-            .limit = budget->is_fraction ? budget->limit * whole : budget->limit,
-            .amount = problem->task_memory,
-        };
+        for (uint32_t d = 0; d < machine->device_count; d++) {
+            memory += (double)machine->devices[d].memory_bytes;
+            power += machine->devices[d].busy_watts;
+            price += machine->devices[d].price_per_hour;
+        }
+        if (strcmp(budget->name, "memory") == 0)
+            problem->limits.memory_bytes = budget->limit * (budget->is_fraction ? memory : 1);
+        else if (strcmp(budget->name, "power") == 0)
+            problem->limits.power_watts = budget->limit * (budget->is_fraction ? power : 1);
+        else if (strcmp(budget->name, "price") == 0)
+            problem->limits.price_per_hour = budget->limit * (budget->is_fraction ? price : 1);
     }
-    return HE_OK;
+}
+
+/* Model inputs and outputs are the caller's, in host memory: a task that reads or
+ * makes one on a device with a memory of its own pays for the way. */
+static double border_seconds(const struct he_graph *graph, const struct he_task *task,
+                             const struct he_machine *machine, uint32_t device)
+{
+    double seconds = 0;
+    uint32_t host = 0;
+
+    if (machine->devices[device].caps & HE_CAP_HOST_MEMORY)
+        return 0;
+    while (host < machine->device_count && !(machine->devices[host].caps & HE_CAP_HOST_MEMORY))
+        host++;
+    if (host == machine->device_count)
+        return 0;
+    for (uint32_t k = 0; k < task->input_count; k++) {
+        const struct he_value *value = &graph->values[task->inputs[k]];
+
+        if (value->is_input)
+            seconds += he_machine_transfer_seconds(machine, host, device, value_bytes(value));
+    }
+    for (uint32_t k = 0; k < task->output_count; k++) {
+        const struct he_value *value = &graph->values[task->outputs[k]];
+
+        if (value->is_output)
+            seconds += he_machine_transfer_seconds(machine, device, host, value_bytes(value));
+    }
+    return seconds;
 }
 
 static he_status fill(const struct he_graph *graph, const struct he_machine *machine,
@@ -175,18 +195,18 @@ static he_status fill(const struct he_graph *graph, const struct he_machine *mac
 
             he_cost_task(graph, &graph->tasks[t], &machine->devices[d], devs ? devs[d] : NULL,
                          store, arena, cost);
-            problem->time[(size_t)t * devices + d] = cost->seconds;
+            cost->border_seconds = border_seconds(graph, &graph->tasks[t], machine, d);
+            problem->time[(size_t)t * devices + d] = cost->seconds + cost->border_seconds;
         }
     }
     for (uint32_t d = 0; d < devices; d++)
         problem->launch[d] = machine->devices[d].launch_ns * 1e-9;
     describe_devices(machine, problem);
     describe_links(machine, problem);
+    describe_budgets(machine, problem);
     status = name_tasks(graph, problem);
     if (status == HE_OK)
         status = add_edges(graph, problem);
-    if (status == HE_OK)
-        status = describe_budgets(machine, problem);
     return status == HE_OK ? he_problem_index(problem) : status;
 }
 

@@ -18,6 +18,7 @@ struct he_cost {
     double spread;  /* relative: 0.1 is +-10 % */
     enum he_cost_source source;
     double compute_seconds, memory_seconds, launch_seconds; /* the roofline's terms */
+    double border_seconds; /* model inputs in, model outputs out; not part of seconds */
     const char *reason; /* why it cannot, else NULL */
 };
 
