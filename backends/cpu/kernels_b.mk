@@ -1,2 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Families: move, gather, window, image.
+libhe_cpu_la_SOURCES += \
+	backends/cpu/move.h backends/cpu/move_copy.c backends/cpu/move_operands.c \
+	backends/cpu/element.h \
+	backends/cpu/kernels_transpose.c \
+	backends/cpu/kernels_concat.c \
+	backends/cpu/kernels_slice.c \
+	backends/cpu/kernels_pad.c \
+	backends/cpu/kernels_expand.c \
+	backends/cpu/kernels_view.c
