@@ -27,7 +27,8 @@ static he_status run_concat(struct cpu_call *call)
 
     if (call->in_count == 0)
         return he_error_set(HE_ERR_SHAPE, "Concat: no inputs");
-    status = cpu_axis(call, he_node_int(call->node, "axis", 1), call->in[0].shape.rank, &axis);
+    status =
+        cpu_axis(call->node, he_node_int(call->node, "axis", 1), call->in[0].shape.rank, &axis);
     if (status != HE_OK)
         return status;
     shape = call->in[0].shape;
@@ -95,7 +96,7 @@ static he_status run_split(struct cpu_call *call)
     int64_t begin = 0, count = 0, whole;
     uint32_t axis;
     size_t k;
-    he_status status = cpu_axis(call, he_node_int(call->node, "axis", 0), shape.rank, &axis);
+    he_status status = cpu_axis(call->node, he_node_int(call->node, "axis", 0), shape.rank, &axis);
 
     if (status != HE_OK)
         return status;
@@ -122,8 +123,8 @@ static he_status run_split(struct cpu_call *call)
 }
 
 static const struct cpu_kernel kernels[] = {
-    { .op = "Concat", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_concat },
-    { .op = "Split", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_split },
+    {.op = "Concat", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_concat},
+    {.op = "Split", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_split},
 };
 
-const struct cpu_kernel_table cpu_kernels_concat = { kernels, CPU_COUNT(kernels) };
+const struct cpu_kernel_table cpu_kernels_concat = {kernels, CPU_COUNT(kernels)};

@@ -8,7 +8,7 @@ static he_status run_expand(struct cpu_call *call)
     int64_t size = (int64_t)cpu_element_bytes(in->dtype), dim;
     char from[CPU_SHAPE_TEXT], to[CPU_SHAPE_TEXT];
     uint32_t k, rank = out->shape.rank, shift = rank - in->shape.rank;
-    struct cpu_box box = { 0 };
+    struct cpu_box box = {0};
 
     for (k = 0; k < rank && in->shape.rank <= rank && in->dtype == out->dtype; k++) {
         dim = k < shift ? 1 : in->shape.dims[k - shift];
@@ -48,7 +48,7 @@ static he_status read_repeats(const struct cpu_call *call, int64_t repeats[HE_MA
                             call->node->opset);
     status = cpu_read_int(call, 2, &where);
     if (status == HE_OK)
-        status = cpu_axis(call, where, rank, &axis);
+        status = cpu_axis(call->node, where, rank, &axis);
     if (status != HE_OK)
         return status;
     repeats[axis] = count;
@@ -60,7 +60,7 @@ static he_status run_tile(struct cpu_call *call)
     const struct he_tensor *in = &call->in[0], *out = &call->out[0];
     int64_t size = (int64_t)cpu_element_bytes(in->dtype), repeats[HE_MAX_RANK];
     struct he_shape shape = in->shape;
-    struct cpu_box box = { 0 };
+    struct cpu_box box = {0};
     uint32_t k;
     he_status status = read_repeats(call, repeats);
 
@@ -81,8 +81,8 @@ static he_status run_tile(struct cpu_call *call)
 }
 
 static const struct cpu_kernel kernels[] = {
-    { .op = "Expand", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_expand },
-    { .op = "Tile", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_tile },
+    {.op = "Expand", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_expand},
+    {.op = "Tile", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_tile},
 };
 
-const struct cpu_kernel_table cpu_kernels_expand = { kernels, CPU_COUNT(kernels) };
+const struct cpu_kernel_table cpu_kernels_expand = {kernels, CPU_COUNT(kernels)};

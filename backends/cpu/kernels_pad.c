@@ -40,7 +40,7 @@ static he_status read_pads(const struct cpu_call *call, struct pads *pads)
     if (count != 2 * axis_count)
         return he_error_set(HE_ERR_SHAPE, "Pad: %zu pads for %zu axes", count, axis_count);
     for (k = 0; k < axis_count; k++) {
-        status = cpu_axis(call, axes[k], rank, &axis);
+        status = cpu_axis(call->node, axes[k], rank, &axis);
         if (status != HE_OK)
             return status;
         pads->begin[axis] = list[k];
@@ -51,7 +51,7 @@ static he_status read_pads(const struct cpu_call *call, struct pads *pads)
 
 static he_status read_mode(const struct cpu_call *call, enum pad_mode *out)
 {
-    static const char *const names[] = { "constant", "reflect", "edge", "wrap" };
+    static const char *const names[] = {"constant", "reflect", "edge", "wrap"};
     const char *mode = he_node_string(call->node, "mode", "constant");
 
     for (*out = PAD_CONSTANT; *out <= PAD_WRAP; (*out)++)
@@ -106,7 +106,7 @@ static void fill_slab(const struct canvas *canvas, uint32_t axis, int64_t begin,
     const struct he_tensor *out = &canvas->call->out[0];
     int64_t size = (int64_t)cpu_element_bytes(out->dtype), stride, dim;
     char *dst = out->data;
-    struct cpu_box box = { 0 };
+    struct cpu_box box = {0};
     uint32_t k;
 
     for (k = 0; k < out->shape.rank; k++) {
@@ -142,11 +142,11 @@ static he_status pad(struct cpu_call *call, const struct pads *pads, enum pad_mo
 {
     const struct he_tensor *in = &call->in[0], *out = &call->out[0];
     int64_t size = (int64_t)cpu_element_bytes(in->dtype), before, behind;
-    struct canvas canvas = { .call = call };
+    struct canvas canvas = {.call = call};
     struct he_shape shape = in->shape;
     const char *src = in->data;
     char *dst = out->data;
-    struct cpu_box box = { 0 };
+    struct cpu_box box = {0};
     uint32_t k, rank = shape.rank;
     he_status status;
 
@@ -203,7 +203,7 @@ static he_status run_center_crop_pad(struct cpu_call *call)
     const struct he_shape *have = &call->in[0].shape;
     int64_t wanted[HE_MAX_RANK], missing;
     size_t count, axis_count, k;
-    struct pads pads = { 0 };
+    struct pads pads = {0};
     const int64_t *axes;
     uint32_t axis;
     he_status status = cpu_read_ints(call, 1, wanted, HE_MAX_RANK, &count);
@@ -215,7 +215,7 @@ static he_status run_center_crop_pad(struct cpu_call *call)
         return he_error_set(HE_ERR_SHAPE, "CenterCropPad: %zu sizes for %zu axes", count,
                             axis_count ? axis_count : have->rank);
     for (k = 0; k < count; k++) {
-        status = cpu_axis(call, axis_count ? axes[k] : (int64_t)k, have->rank, &axis);
+        status = cpu_axis(call->node, axis_count ? axes[k] : (int64_t)k, have->rank, &axis);
         if (status != HE_OK)
             return status;
         if (wanted[k] < 0 || wanted[k] > INT32_MAX)
@@ -229,11 +229,11 @@ static he_status run_center_crop_pad(struct cpu_call *call)
 }
 
 static const struct cpu_kernel kernels[] = {
-    { .op = "Pad", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_pad },
-    { .op = "CenterCropPad",
-      .types = CPU_BYTE_TYPES,
-      .flags = CPU_STRIDED,
-      .run = run_center_crop_pad },
+    {.op = "Pad", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_pad},
+    {.op = "CenterCropPad",
+     .types = CPU_BYTE_TYPES,
+     .flags = CPU_STRIDED,
+     .run = run_center_crop_pad},
 };
 
-const struct cpu_kernel_table cpu_kernels_pad = { kernels, CPU_COUNT(kernels) };
+const struct cpu_kernel_table cpu_kernels_pad = {kernels, CPU_COUNT(kernels)};

@@ -49,7 +49,7 @@ static void slice_axis(int64_t dim, int64_t start, int64_t end, int64_t step, in
     if (step > 0)
         *count = (distance - 1) / step + 1;
     else /* the magnitude of the smallest step is no int64 */
-        *count = (int64_t)(((uint64_t)distance - 1) / ((uint64_t)-(step + 1) + 1)) + 1;
+        *count = (int64_t)(((uint64_t)distance - 1) / ((uint64_t) - (step + 1) + 1)) + 1;
 }
 
 static he_status run_slice(struct cpu_call *call)
@@ -59,7 +59,7 @@ static he_status run_slice(struct cpu_call *call)
     int64_t size = (int64_t)cpu_element_bytes(in->dtype), first;
     size_t count, end_count, axis_count, step_count, k;
     struct he_shape shape = in->shape;
-    struct cpu_box box = { 0 };
+    struct cpu_box box = {0};
     const char *src = in->data;
     int64_t stride[HE_MAX_RANK];
     uint32_t axis, seen = 0;
@@ -78,7 +78,7 @@ static he_status run_slice(struct cpu_call *call)
     for (k = 0; k < shape.rank; k++)
         stride[k] = in->strides[k] * size;
     for (k = 0; k < count; k++) {
-        status = cpu_axis(call, axis_count ? axes[k] : (int64_t)k, shape.rank, &axis);
+        status = cpu_axis(call->node, axis_count ? axes[k] : (int64_t)k, shape.rank, &axis);
         if (status != HE_OK)
             return status;
         if (!step_count)
@@ -109,7 +109,7 @@ static void copy_steps(const struct cpu_call *call, uint32_t batch_axis, int64_t
     int64_t size = (int64_t)cpu_element_bytes(in->dtype), stride;
     const char *src = in->data;
     char *dst = out->data;
-    struct cpu_box box = { 0 };
+    struct cpu_box box = {0};
     uint32_t k;
 
     if (begin >= end)
@@ -137,18 +137,17 @@ static he_status run_reverse_sequence(struct cpu_call *call)
     int64_t batch, length, steps;
     he_status status;
 
-    if ((status = cpu_axis(call, he_node_int(call->node, "batch_axis", 1), in->shape.rank,
+    if ((status = cpu_axis(call->node, he_node_int(call->node, "batch_axis", 1), in->shape.rank,
                            &batch_axis)) != HE_OK ||
-        (status = cpu_axis(call, he_node_int(call->node, "time_axis", 0), in->shape.rank,
+        (status = cpu_axis(call->node, he_node_int(call->node, "time_axis", 0), in->shape.rank,
                            &time_axis)) != HE_OK ||
         (status = cpu_expect_output(call, 0, in->dtype, &in->shape)) != HE_OK)
         return status;
     if (batch_axis == time_axis || lengths->dtype != HE_INT64 ||
         cpu_count(lengths) != in->shape.dims[batch_axis])
-        return he_error_set(HE_ERR_SHAPE,
-                            "ReverseSequence: %lld lengths for %lld entries of axis %u",
-                            (long long)cpu_count(lengths), (long long)in->shape.dims[batch_axis],
-                            batch_axis);
+        return he_error_set(
+            HE_ERR_SHAPE, "ReverseSequence: %lld lengths for %lld entries of axis %u",
+            (long long)cpu_count(lengths), (long long)in->shape.dims[batch_axis], batch_axis);
     steps = in->shape.dims[time_axis];
     for (batch = 0; batch < in->shape.dims[batch_axis]; batch++) {
         memcpy(&length, (const char *)lengths->data + (size_t)batch * sizeof length, sizeof length);
@@ -163,11 +162,11 @@ static he_status run_reverse_sequence(struct cpu_call *call)
 }
 
 static const struct cpu_kernel kernels[] = {
-    { .op = "Slice", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_slice },
-    { .op = "ReverseSequence",
-      .types = CPU_BYTE_TYPES,
-      .flags = CPU_STRIDED,
-      .run = run_reverse_sequence },
+    {.op = "Slice", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_slice},
+    {.op = "ReverseSequence",
+     .types = CPU_BYTE_TYPES,
+     .flags = CPU_STRIDED,
+     .run = run_reverse_sequence},
 };
 
-const struct cpu_kernel_table cpu_kernels_slice = { kernels, CPU_COUNT(kernels) };
+const struct cpu_kernel_table cpu_kernels_slice = {kernels, CPU_COUNT(kernels)};

@@ -10,8 +10,8 @@ static he_status run_transpose(struct cpu_call *call)
     const struct he_tensor *in = &call->in[0], *out = &call->out[0];
     int64_t size = (int64_t)cpu_element_bytes(in->dtype);
     uint32_t k, axis, rank = in->shape.rank, seen = 0;
-    struct he_shape shape = { .rank = rank };
-    struct cpu_box box = { 0 };
+    struct he_shape shape = {.rank = rank};
+    struct cpu_box box = {0};
     const int64_t *perm;
     size_t perm_count = he_node_ints(call->node, "perm", &perm);
     he_status status;
@@ -22,7 +22,7 @@ static he_status run_transpose(struct cpu_call *call)
     for (k = 0; k < rank; k++) {
         axis = rank - 1 - k;
         if (perm_count) {
-            status = cpu_axis(call, perm[k], rank, &axis);
+            status = cpu_axis(call->node, perm[k], rank, &axis);
             if (status != HE_OK)
                 return status;
         }
@@ -63,12 +63,12 @@ static void add_blocks(struct cpu_box *box, const struct he_tensor *depth,
     const struct {
         int64_t dim, depth, space;
     } dims[] = {
-        { depth->shape.dims[0], ds[0], ss[0] },
-        { space->shape.dims[1], channel_strides[2] * ds[1], ss[1] },
-        { depth->shape.dims[2], ds[2], ss[2] * block },
-        { block, channel_strides[0] * ds[1], ss[2] },
-        { depth->shape.dims[3], ds[3], ss[3] * block },
-        { block, channel_strides[1] * ds[1], ss[3] },
+        {depth->shape.dims[0], ds[0], ss[0]},
+        {space->shape.dims[1], channel_strides[2] * ds[1], ss[1]},
+        {depth->shape.dims[2], ds[2], ss[2] * block},
+        {block, channel_strides[0] * ds[1], ss[2]},
+        {depth->shape.dims[3], ds[3], ss[3] * block},
+        {block, channel_strides[1] * ds[1], ss[3]},
     };
     size_t k;
 
@@ -85,7 +85,7 @@ static he_status run_depth_to_space(struct cpu_call *call)
     const struct he_tensor *in = &call->in[0], *out = &call->out[0];
     bool is_crd = !strcmp(he_node_string(call->node, "mode", "DCR"), "CRD");
     struct he_shape shape = in->shape;
-    struct cpu_box box = { 0 };
+    struct cpu_box box = {0};
     int64_t block, channels;
     he_status status = read_block(call, &block);
 
@@ -103,9 +103,9 @@ static he_status run_depth_to_space(struct cpu_call *call)
     if (status != HE_OK)
         return status;
     if (is_crd)
-        add_blocks(&box, in, out, (int64_t[]){ block, 1, block * block }, block, true);
+        add_blocks(&box, in, out, (int64_t[]){block, 1, block * block}, block, true);
     else
-        add_blocks(&box, in, out, (int64_t[]){ block * channels, channels, 1 }, block, true);
+        add_blocks(&box, in, out, (int64_t[]){block * channels, channels, 1}, block, true);
     cpu_box_copy(call->team, cpu_element_bytes(in->dtype), &box, in->data, out->data);
     return HE_OK;
 }
@@ -114,7 +114,7 @@ static he_status run_space_to_depth(struct cpu_call *call)
 {
     const struct he_tensor *in = &call->in[0], *out = &call->out[0];
     struct he_shape shape = in->shape;
-    struct cpu_box box = { 0 };
+    struct cpu_box box = {0};
     int64_t block;
     he_status status = read_block(call, &block);
 
@@ -130,22 +130,22 @@ static he_status run_space_to_depth(struct cpu_call *call)
     status = cpu_expect_output(call, 0, in->dtype, &shape);
     if (status != HE_OK)
         return status;
-    add_blocks(&box, out, in, (int64_t[]){ block * in->shape.dims[1], in->shape.dims[1], 1 }, block,
+    add_blocks(&box, out, in, (int64_t[]){block * in->shape.dims[1], in->shape.dims[1], 1}, block,
                false);
     cpu_box_copy(call->team, cpu_element_bytes(in->dtype), &box, in->data, out->data);
     return HE_OK;
 }
 
 static const struct cpu_kernel kernels[] = {
-    { .op = "Transpose", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_transpose },
-    { .op = "DepthToSpace",
-      .types = CPU_BYTE_TYPES,
-      .flags = CPU_STRIDED,
-      .run = run_depth_to_space },
-    { .op = "SpaceToDepth",
-      .types = CPU_BYTE_TYPES,
-      .flags = CPU_STRIDED,
-      .run = run_space_to_depth },
+    {.op = "Transpose", .types = CPU_BYTE_TYPES, .flags = CPU_STRIDED, .run = run_transpose},
+    {.op = "DepthToSpace",
+     .types = CPU_BYTE_TYPES,
+     .flags = CPU_STRIDED,
+     .run = run_depth_to_space},
+    {.op = "SpaceToDepth",
+     .types = CPU_BYTE_TYPES,
+     .flags = CPU_STRIDED,
+     .run = run_space_to_depth},
 };
 
-const struct cpu_kernel_table cpu_kernels_transpose = { kernels, CPU_COUNT(kernels) };
+const struct cpu_kernel_table cpu_kernels_transpose = {kernels, CPU_COUNT(kernels)};

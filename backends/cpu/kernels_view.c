@@ -29,4 +29,4 @@ static const struct cpu_kernel kernels[] = {
     VIEW("Reshape"), VIEW("Squeeze"), VIEW("Unsqueeze"), VIEW("Flatten"), VIEW("Identity"),
 };
 
-const struct cpu_kernel_table cpu_kernels_view = { kernels, CPU_COUNT(kernels) };
+const struct cpu_kernel_table cpu_kernels_view = {kernels, CPU_COUNT(kernels)};

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "kernel.h"
+#include "pointwise.h"
 
 #define CPU_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -25,45 +25,11 @@ static inline size_t cpu_element_bytes(enum he_dtype dtype)
 
 /* Every type whose elements are whole bytes: what a movement kernel takes. */
 #define CPU_BYTE_TYPES                                                                             \
-    (CPU_ALL_TYPES &                                                                               \
-     ~(CPU_TYPE(HE_STRING) | CPU_TYPE(HE_UINT4) | CPU_TYPE(HE_INT4) | CPU_TYPE(HE_FLOAT4E2M1) |    \
-       CPU_TYPE(HE_UINT2) | CPU_TYPE(HE_INT2)))
-#define CPU_FLOAT_TYPES                                                                            \
-    (CPU_TYPE(HE_FLOAT32) | CPU_TYPE(HE_FLOAT64) | CPU_TYPE(HE_FLOAT16) | CPU_TYPE(HE_BFLOAT16))
-#define CPU_INTEGER_TYPES                                                                          \
-    (CPU_TYPE(HE_INT8) | CPU_TYPE(HE_INT16) | CPU_TYPE(HE_INT32) | CPU_TYPE(HE_INT64) |            \
-     CPU_TYPE(HE_UINT8) | CPU_TYPE(HE_UINT16) | CPU_TYPE(HE_UINT32) | CPU_TYPE(HE_UINT64))
-#define CPU_NUMBER_TYPES (CPU_FLOAT_TYPES | CPU_INTEGER_TYPES)
+    (CPU_ALL_TYPES & ~(CPU_TYPE(HE_STRING) | CPU_TYPE(HE_UINT4) | CPU_TYPE(HE_INT4) |              \
+                       CPU_TYPE(HE_FLOAT4E2M1) | CPU_TYPE(HE_UINT2) | CPU_TYPE(HE_INT2)))
+#define CPU_NUMBER_TYPES (CPU_FLOATS | CPU_HALVES | CPU_INTEGERS)
 
 /* --- Operands --- */
-
-static inline bool cpu_has_input(const struct cpu_call *call, size_t k)
-{
-    return k < call->in_count && call->in[k].dtype != HE_DTYPE_NONE;
-}
-
-static inline bool cpu_has_output(const struct cpu_call *call, size_t k)
-{
-    return k < call->out_count && call->out[k].dtype != HE_DTYPE_NONE;
-}
-
-static inline int64_t cpu_count(const struct he_tensor *tensor)
-{
-    return he_shape_count(&tensor->shape);
-}
-
-/* Product of dims [begin, end). */
-static inline int64_t cpu_span(const struct he_shape *shape, uint32_t begin, uint32_t end)
-{
-    int64_t count = 1;
-
-    for (; begin < end; begin++)
-        count *= shape->dims[begin];
-    return count;
-}
-
-/* Counts an axis from the front. @rank may be that of the output, as for Unsqueeze. */
-he_status cpu_axis(const struct cpu_call *call, int64_t axis, uint32_t rank, uint32_t *out);
 
 /* Copies the elements of an int8...int64 input, at most @capacity, as int64. */
 he_status cpu_read_ints(const struct cpu_call *call, size_t k, int64_t *out, size_t capacity,

@@ -14,11 +14,21 @@
 #define COPY_GRAIN 65536
 
 /* An element as its bytes: the fields may lie at any address. */
-struct bytes1 { uint8_t b[1]; };
-struct bytes2 { uint8_t b[2]; };
-struct bytes4 { uint8_t b[4]; };
-struct bytes8 { uint8_t b[8]; };
-struct bytes16 { uint8_t b[16]; };
+struct bytes1 {
+    uint8_t b[1];
+};
+struct bytes2 {
+    uint8_t b[2];
+};
+struct bytes4 {
+    uint8_t b[4];
+};
+struct bytes8 {
+    uint8_t b[8];
+};
+struct bytes16 {
+    uint8_t b[16];
+};
 
 struct job {
     struct cpu_box outer; /* the dimensions around one unit of work */
@@ -134,11 +144,11 @@ static const struct {
     loop_fn each, repeat;
     edge_fn edge;
 } loops[] = {
-    { copy_each_bytes1, repeat_bytes1, transpose_edge_bytes1 },
-    { copy_each_bytes2, repeat_bytes2, transpose_edge_bytes2 },
-    { copy_each_bytes4, repeat_bytes4, transpose_edge_bytes4 },
-    { copy_each_bytes8, repeat_bytes8, transpose_edge_bytes8 },
-    { copy_each_bytes16, repeat_bytes16, transpose_edge_bytes16 },
+    {copy_each_bytes1, repeat_bytes1, transpose_edge_bytes1},
+    {copy_each_bytes2, repeat_bytes2, transpose_edge_bytes2},
+    {copy_each_bytes4, repeat_bytes4, transpose_edge_bytes4},
+    {copy_each_bytes8, repeat_bytes8, transpose_edge_bytes8},
+    {copy_each_bytes16, repeat_bytes16, transpose_edge_bytes16},
 };
 
 static unsigned size_class(size_t size)
@@ -150,7 +160,8 @@ static void copy_elements(void *arg, int64_t begin, int64_t end)
 {
     const struct job *job = arg;
     bool repeats = job->n_src == 0 && job->n_dst == (int64_t)job->size;
-    loop_fn loop = repeats ? loops[size_class(job->size)].repeat : loops[size_class(job->size)].each;
+    loop_fn loop =
+        repeats ? loops[size_class(job->size)].repeat : loops[size_class(job->size)].each;
     struct cursor cursor;
 
     cursor_seek(&cursor, job, begin);
@@ -170,15 +181,15 @@ static inline void transpose_4x4(const char *src, int64_t src_row, char *dst, in
 {
     vec4 a = ((const loose4 *)src)->v, b = ((const loose4 *)(src + src_row))->v;
     vec4 c = ((const loose4 *)(src + 2 * src_row))->v, d = ((const loose4 *)(src + 3 * src_row))->v;
-    vec4 ab0 = __builtin_shuffle(a, b, (vec4){ 0, 4, 1, 5 });
-    vec4 ab1 = __builtin_shuffle(a, b, (vec4){ 2, 6, 3, 7 });
-    vec4 cd0 = __builtin_shuffle(c, d, (vec4){ 0, 4, 1, 5 });
-    vec4 cd1 = __builtin_shuffle(c, d, (vec4){ 2, 6, 3, 7 });
+    vec4 ab0 = __builtin_shuffle(a, b, (vec4){0, 4, 1, 5});
+    vec4 ab1 = __builtin_shuffle(a, b, (vec4){2, 6, 3, 7});
+    vec4 cd0 = __builtin_shuffle(c, d, (vec4){0, 4, 1, 5});
+    vec4 cd1 = __builtin_shuffle(c, d, (vec4){2, 6, 3, 7});
 
-    ((loose4 *)dst)->v = __builtin_shuffle(ab0, cd0, (vec4){ 0, 1, 4, 5 });
-    ((loose4 *)(dst + dst_row))->v = __builtin_shuffle(ab0, cd0, (vec4){ 2, 3, 6, 7 });
-    ((loose4 *)(dst + 2 * dst_row))->v = __builtin_shuffle(ab1, cd1, (vec4){ 0, 1, 4, 5 });
-    ((loose4 *)(dst + 3 * dst_row))->v = __builtin_shuffle(ab1, cd1, (vec4){ 2, 3, 6, 7 });
+    ((loose4 *)dst)->v = __builtin_shuffle(ab0, cd0, (vec4){0, 1, 4, 5});
+    ((loose4 *)(dst + dst_row))->v = __builtin_shuffle(ab0, cd0, (vec4){2, 3, 6, 7});
+    ((loose4 *)(dst + 2 * dst_row))->v = __builtin_shuffle(ab1, cd1, (vec4){0, 1, 4, 5});
+    ((loose4 *)(dst + 3 * dst_row))->v = __builtin_shuffle(ab1, cd1, (vec4){2, 3, 6, 7});
 }
 
 static void transpose_tile(const struct job *job, const char *src, char *dst, int64_t rows,
@@ -322,7 +333,7 @@ static bool take_transposed(struct job *job)
 void cpu_box_copy(struct cpu_team *team, size_t size, const struct cpu_box *in, const void *src,
                   void *dst)
 {
-    struct job job = { .size = size, .src = src, .dst = dst };
+    struct job job = {.size = size, .src = src, .dst = dst};
     struct cpu_box *box = &job.outer;
     uint32_t last;
     int64_t run;
@@ -366,7 +377,7 @@ void cpu_tensor_copy(struct cpu_team *team, const struct he_tensor *src,
                      const struct he_tensor *dst)
 {
     int64_t size = (int64_t)cpu_element_bytes(dst->dtype);
-    struct cpu_box box = { 0 };
+    struct cpu_box box = {0};
     uint32_t k;
 
     for (k = 0; k < dst->shape.rank; k++)
@@ -377,7 +388,7 @@ void cpu_tensor_copy(struct cpu_team *team, const struct he_tensor *src,
 void cpu_tensor_fill(struct cpu_team *team, const struct he_tensor *dst, const void *element)
 {
     int64_t size = (int64_t)cpu_element_bytes(dst->dtype);
-    struct cpu_box box = { 0 };
+    struct cpu_box box = {0};
     uint32_t k;
 
     for (k = 0; k < dst->shape.rank; k++)
@@ -387,7 +398,7 @@ void cpu_tensor_fill(struct cpu_team *team, const struct he_tensor *dst, const v
 
 void cpu_bytes_copy(struct cpu_team *team, void *dst, const void *src, size_t bytes)
 {
-    struct job job = { .src = src, .dst = dst };
+    struct job job = {.src = src, .dst = dst};
 
     if (bytes > 0 && src != dst)
         cpu_parallel(team, (int64_t)bytes, COPY_GRAIN, copy_bytes, &job);

@@ -1,31 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading of small inputs, axes and shapes for the movement kernels (move.h). */
-#include "move.h"
-
 #include <math.h>
 #include <stdio.h>
 
-#include "element.h"
-
-he_status cpu_axis(const struct cpu_call *call, int64_t axis, uint32_t rank, uint32_t *out)
-{
-    if (axis < -(int64_t)rank || axis >= (int64_t)rank)
-        return he_error_set(HE_ERR_SHAPE, "%s: axis %lld does not exist in rank %u", call->node->op,
-                            (long long)axis, rank);
-    *out = (uint32_t)(axis < 0 ? axis + rank : axis);
-    return HE_OK;
-}
-
-static bool read_element(const struct he_tensor *tensor, int64_t k, int64_t *out)
-{
-    const char *data = tensor->data;
-    size_t size = cpu_element_bytes(tensor->dtype);
-
-    if (!he_dtype_is_integer(tensor->dtype) || size == 0)
-        return false;
-    *out = cpu_load_int(tensor->dtype, data + (size_t)k * size);
-    return true;
-}
+#include "move.h"
 
 he_status cpu_read_ints(const struct cpu_call *call, size_t k, int64_t *out, size_t capacity,
                         size_t *count)
@@ -37,11 +15,11 @@ he_status cpu_read_ints(const struct cpu_call *call, size_t k, int64_t *out, siz
     if (n < 0 || (uint64_t)n > capacity)
         return he_error_set(HE_ERR_SHAPE, "%s: input %zu has %lld elements, expected at most %zu",
                             call->node->op, k, (long long)n, capacity);
-    for (i = 0; i < n; i++) {
-        if (!read_element(tensor, i, &out[i]))
-            return he_error_set(HE_ERR_SHAPE, "%s: input %zu is %s, expected integers",
-                                call->node->op, k, he_dtype_name(tensor->dtype));
-    }
+    if (!(CPU_TYPE(tensor->dtype) & CPU_INTEGERS))
+        return he_error_set(HE_ERR_SHAPE, "%s: input %zu is %s, expected integers", call->node->op,
+                            k, he_dtype_name(tensor->dtype));
+    for (i = 0; i < n; i++)
+        out[i] = cpu_get_int(tensor, i);
     *count = (size_t)n;
     return HE_OK;
 }
@@ -56,7 +34,7 @@ he_status cpu_read_double(const struct cpu_call *call, size_t k, double *out)
     if (!(CPU_TYPE(tensor->dtype) & (CPU_NUMBER_TYPES | CPU_TYPE(HE_BOOL))))
         return he_error_set(HE_ERR_SHAPE, "%s: input %zu is %s, expected a number", call->node->op,
                             k, he_dtype_name(tensor->dtype));
-    *out = cpu_load_double(tensor->dtype, tensor->data);
+    *out = cpu_get_double(tensor, 0);
     return HE_OK;
 }
 
@@ -65,8 +43,10 @@ he_status cpu_read_int(const struct cpu_call *call, size_t k, int64_t *out)
     double number;
     he_status status;
 
-    if (cpu_count(&call->in[k]) == 1 && read_element(&call->in[k], 0, out))
+    if (cpu_count(&call->in[k]) == 1 && CPU_TYPE(call->in[k].dtype) & CPU_INTEGERS) {
+        *out = cpu_get_int(&call->in[k], 0);
         return HE_OK;
+    }
     status = cpu_read_double(call, k, &number);
     if (status != HE_OK)
         return status;
