@@ -2,9 +2,9 @@
 # The cpu backend: a library of its own only because its loops want flags of their own.
 # Kernel families add themselves in kernels_a.mk and kernels_b.mk (sources) and in the .inc files
 # beside them (one CPU_FAMILY line each); oneDNN in onednn.mk.
-#BUILTIN_BACKENDS += cpu  (with cpu.c, any minute now)
-
-
+BUILTIN_BACKENDS += cpu
+CLAIMS += backends/cpu/cpu.claims
+EXTRA_DIST += backends/cpu/cpu.claims backends/cpu/README.md
 
 noinst_LTLIBRARIES += libhe_cpu.la
 libhe_la_LIBADD += libhe_cpu.la
@@ -12,8 +12,20 @@ CPU_STEP_FLAGS =
 libhe_cpu_la_CPPFLAGS = $(AM_CPPFLAGS) $(CPU_STEP_FLAGS)
 libhe_cpu_la_CFLAGS = $(AM_CFLAGS) -O3 -fno-math-errno -fno-trapping-math
 libhe_cpu_la_SOURCES = \
-	backends/cpu/kernel.h \
-	backends/cpu/kernels.c backends/cpu/kernels_a.inc backends/cpu/kernels_b.inc
+	backends/cpu/kernel.h backends/cpu/kernel_step.h \
+	backends/cpu/program.h backends/cpu/device.h \
+	backends/cpu/cpu.c \
+	backends/cpu/control.c \
+	backends/cpu/device.c \
+	backends/cpu/host.c \
+	backends/cpu/instance.c \
+	backends/cpu/kernels.c backends/cpu/kernels_a.inc backends/cpu/kernels_b.inc \
+	backends/cpu/layout.c \
+	backends/cpu/memory.c \
+	backends/cpu/parallel.c \
+	backends/cpu/program.c \
+	backends/cpu/step_dynamic.c \
+	backends/cpu/step_kernel.c
 
 include backends/cpu/kernels_a.mk
 include backends/cpu/kernels_b.mk

@@ -9,6 +9,10 @@
 #ifndef CPU_KERNEL_H
 #define CPU_KERNEL_H
 
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
 #include <heteroengine/backend.h>
 
 /* --- Threads: one team per open device --- */
@@ -29,6 +33,11 @@ void cpu_parallel(struct cpu_team *team, int64_t count, int64_t grain,
 #else
 #define CPU_VECTOR
 #endif
+
+/* Opens libgomp with a bounded spin (docs/decisions/0003). Call it before anything that
+ * pulls libgomp in, oneDNN above all. False when there is none: everything runs on one
+ * thread. Cheap after the first call; thread-safe. */
+bool cpu_openmp_open(void);
 
 /* --- Kernels: one node on host tensors --- */
 
@@ -75,15 +84,22 @@ struct cpu_kernel_table {
     const struct cpu_kernel *kernels;
     size_t count;
 };
+/* The first row of this operator that takes @dtype, whatever its type_input; NONE: the first row. */
 const struct cpu_kernel *cpu_kernel_find(const char *domain, const char *op, enum he_dtype dtype);
+/* The first row whose type_input, if there is such an input, has a type that the row takes. */
+const struct cpu_kernel *cpu_kernel_match(const char *domain, const char *op,
+                                          const enum he_dtype *in_types, size_t in_count);
 
 /* --- Steps --- */
 
-struct cpu_frame; /* one instance's memory while it runs */
+/* One instance's memory while it runs. */
 struct cpu_frame {
-    void *const *slots; /* address of region slot k */
-    void *workspace;    /* step->workspace_bytes at least */
+    void *const *slots; /* address of region slot k; of a dynamic slot, see below */
+    void *workspace;    /* step->workspace_bytes at least, 64-aligned; NULL when that is 0 */
     struct cpu_team *team;
+    /* Of dynamic slots the tensor, else NULL. Only steps over values whose shape is not
+     * static look here; the makers in onednn.c and chain.c never get such a task. */
+    struct he_dynamic_tensor *const *dynamic;
 };
 
 struct cpu_step;

@@ -24,12 +24,19 @@ static const struct cpu_kernel_table *const families[] = {
 
 static bool is_domain(const char *wanted, const char *have)
 {
-    if (!have)
-        return !wanted || !*wanted || !strcmp(wanted, "ai.onnx");
-    return wanted && !strcmp(wanted, have);
+    if (!wanted || !*wanted)
+        wanted = "ai.onnx";
+    return !strcmp(wanted, have && *have ? have : "ai.onnx");
 }
 
-const struct cpu_kernel *cpu_kernel_find(const char *domain, const char *op, enum he_dtype dtype)
+static bool takes_type(const struct cpu_kernel *kernel, enum he_dtype dtype)
+{
+    return dtype == HE_DTYPE_NONE || (kernel->types & CPU_TYPE(dtype));
+}
+
+/* @in_types NULL: @dtype is the type that counts, whichever input picks it. */
+static const struct cpu_kernel *find(const char *domain, const char *op, enum he_dtype dtype,
+                                     const enum he_dtype *in_types, size_t in_count)
 {
     const struct cpu_kernel *kernel;
     size_t f, k;
@@ -39,9 +46,23 @@ const struct cpu_kernel *cpu_kernel_find(const char *domain, const char *op, enu
             kernel = &families[f]->kernels[k];
             if (strcmp(kernel->op, op) != 0 || !is_domain(domain, kernel->domain))
                 continue;
-            if (dtype == HE_DTYPE_NONE || (kernel->types & CPU_TYPE(dtype)))
+            if (in_types)
+                dtype = kernel->type_input < in_count ? in_types[kernel->type_input]
+                                                      : HE_DTYPE_NONE;
+            if (takes_type(kernel, dtype))
                 return kernel;
         }
     }
     return NULL;
+}
+
+const struct cpu_kernel *cpu_kernel_find(const char *domain, const char *op, enum he_dtype dtype)
+{
+    return find(domain, op, dtype, NULL, 0);
+}
+
+const struct cpu_kernel *cpu_kernel_match(const char *domain, const char *op,
+                                          const enum he_dtype *in_types, size_t in_count)
+{
+    return find(domain, op, HE_DTYPE_NONE, in_types, in_count);
 }
