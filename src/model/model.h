@@ -26,8 +26,9 @@ struct onnx_tensor {
     enum he_dtype dtype;
     struct he_shape shape; /* static */
     /* Dense little-endian contents, possibly unaligned: inside the mapped file
-     * (raw_data, external data) or in the arena (float_data and its kin are
-     * converted while reading). NULL for strings; see strings. */
+     * (raw_data, external data, packed float_data and double_data) or in the
+     * arena (int32_data and its kin are converted while reading). NULL for
+     * strings; see strings. Else a valid pointer even when there are no bytes. */
     const void *data;
     size_t data_bytes;
     const char *const *strings;
@@ -48,6 +49,10 @@ struct onnx_attr {
     const char *const *strings;
     struct onnx_tensor *tensor;
     struct onnx_graph *graph;
+    /* Types 9 to 14 (lists of tensors or graphs, sparse tensors, types): the
+     * whole AttributeProto as it stands in the file, for the writer. */
+    const void *other;
+    size_t other_bytes;
 };
 
 struct onnx_node {
@@ -73,6 +78,9 @@ struct onnx_value_info {
     bool has_shape, is_opaque; /* opaque: sequence, map, optional, sparse */
     size_t dim_count;
     struct onnx_dim *dims;
+    /* Opaque: the TypeProto as it stands in the file, for the writer. */
+    const void *type;
+    size_t type_bytes;
 };
 
 struct onnx_graph {
@@ -119,6 +127,10 @@ struct he_model {
     size_t function_count;
     struct onnx_property *metadata;
     size_t metadata_count;
+    /* Indices of the graph's inputs that no initializer feeds (before IR 4 every
+     * initializer is listed as an input too); set by the reader. */
+    const uint32_t *fed_inputs;
+    size_t fed_input_count;
     struct he_file *files; /* mapped: the model itself, then external data */
     size_t file_count;
 };
