@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tries every pattern at every node until nothing changes. Patterns hang on the last
+ * node of what they replace, so one walk in topological order finds the inner ones
+ * before the outer ones, and two or three walks find all.
+ */
+#include "graph/rewrite.h"
+
+#include <string.h>
+
+#include "core/size.h"
+
+/* Each pattern makes the graph smaller or simpler; this only bounds a mistake of ours. */
+#define WALKS_MAX 16
+
+static const struct he_pattern_table *const tables[] = {
+    &he_patterns_identity,
+};
+
+static he_status try_patterns(struct he_rewrite *rewrite, uint32_t n)
+{
+    for (size_t t = 0; t < HE_COUNT(tables); t++) {
+        for (size_t p = 0; p < tables[t]->count; p++) {
+            const struct he_pattern *pattern = &tables[t]->patterns[p];
+            he_status status;
+
+            if (!rewrite->graph->nodes[n].op)
+                return HE_OK;
+            if (!he_node_is(&rewrite->graph->nodes[n], pattern->op))
+                continue;
+            status = pattern->apply(rewrite, n);
+            if (status != HE_OK)
+                return status;
+        }
+    }
+    return HE_OK;
+}
+
+static he_status simplify_once(struct he_rewrite *rewrite)
+{
+    he_status status = HE_OK;
+
+    for (int walk = 0; walk < WALKS_MAX && status == HE_OK; walk++) {
+        rewrite->changed = false;
+        for (uint32_t n = 0; n < rewrite->graph->node_count && status == HE_OK; n++)
+            if (rewrite->graph->nodes[n].op)
+                status = try_patterns(rewrite, n);
+        if (!rewrite->changed)
+            break;
+    }
+    return status;
+}
+
+he_status he_graph_simplify(struct he_graph *graph)
+{
+    struct he_rewrite rewrite;
+    he_status status;
+
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        for (uint32_t b = 0; he_node_body(&graph->nodes[n], b); b++) {
+            status = he_graph_simplify(he_node_body(&graph->nodes[n], b));
+            if (status != HE_OK)
+                return status;
+        }
+    }
+    status = he_rewrite_begin(&rewrite, graph);
+    if (status != HE_OK)
+        return status;
+    status = simplify_once(&rewrite);
+    he_rewrite_end(&rewrite);
+    return status == HE_OK ? he_graph_remove_dead(graph) : status;
+}
