@@ -3,9 +3,11 @@ libhe_la_SOURCES += \
 	src/model/external.c \
 	src/model/inline.c \
 	src/model/model.c src/model/model.h \
+	src/model/npy.c src/model/npy.h \
 	src/model/read_graph.c \
 	src/model/read_tensor.c \
 	src/model/reader.c src/model/reader.h \
 	src/model/schema.c src/model/schema.h \
+	src/model/tensor_file.c src/model/tensor_file.h \
 	src/model/wire.c src/model/wire.h \
 	src/model/writer.c
