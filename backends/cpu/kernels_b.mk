@@ -8,4 +8,7 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/kernels_slice.c \
 	backends/cpu/kernels_pad.c \
 	backends/cpu/kernels_expand.c \
-	backends/cpu/kernels_view.c
+	backends/cpu/kernels_view.c \
+	backends/cpu/kernels_gather.c \
+	backends/cpu/kernels_scatter.c \
+	backends/cpu/kernels_generate.c

@@ -13,22 +13,14 @@
 /* Bytes worth a thread's while. */
 #define COPY_GRAIN 65536
 
-/* An element as its bytes: the fields may lie at any address. */
-struct bytes1 {
-    uint8_t b[1];
-};
-struct bytes2 {
-    uint8_t b[2];
-};
-struct bytes4 {
-    uint8_t b[4];
-};
-struct bytes8 {
-    uint8_t b[8];
-};
-struct bytes16 {
-    uint8_t b[16];
-};
+/* Elements by size, at any address and of any type. */
+#define LOOSE __attribute__((may_alias, aligned(1)))
+typedef uint8_t bytes1 LOOSE;
+typedef uint16_t bytes2 LOOSE;
+typedef uint32_t bytes4 LOOSE;
+typedef uint64_t bytes8 LOOSE;
+typedef uint32_t vec4 __attribute__((vector_size(16)));
+typedef vec4 bytes16 LOOSE;
 
 struct job {
     struct cpu_box outer; /* the dimensions around one unit of work */
@@ -109,11 +101,11 @@ static void copy_bytes(void *arg, int64_t begin, int64_t end)
         int64_t k, n = job->n, n_src = job->n_src, n_dst = job->n_dst;                             \
                                                                                                    \
         for (k = 0; k < n; k++)                                                                    \
-            *(struct TYPE *)(dst + k * n_dst) = *(const struct TYPE *)(src + k * n_src);           \
+            *(TYPE *)(dst + k * n_dst) = *(const TYPE *)(src + k * n_src);                         \
     }                                                                                              \
     static void repeat_##TYPE(const struct job *job, const char *src, char *dst)                   \
     {                                                                                              \
-        struct TYPE value = *(const struct TYPE *)src, *to = (struct TYPE *)dst;                   \
+        TYPE value = *(const TYPE *)src, *to = (TYPE *)dst;                                        \
         int64_t k, n = job->n;                                                                     \
                                                                                                    \
         for (k = 0; k < n; k++)                                                                    \
@@ -126,8 +118,7 @@ static void copy_bytes(void *arg, int64_t begin, int64_t end)
                                                                                                    \
         for (m = 0; m < rows; m++)                                                                 \
             for (n = 0; n < columns; n++)                                                          \
-                ((struct TYPE *)(dst + m * dst_row))[n] =                                          \
-                    ((const struct TYPE *)(src + n * src_row))[m];                                 \
+                ((TYPE *)(dst + m * dst_row))[n] = ((const TYPE *)(src + n * src_row))[m];         \
     }
 
 DEFINE_LOOPS(bytes1)
@@ -171,25 +162,20 @@ static void copy_elements(void *arg, int64_t begin, int64_t end)
     }
 }
 
-typedef uint32_t vec4 __attribute__((vector_size(16)));
-typedef struct {
-    vec4 v;
-} __attribute__((packed, aligned(1))) loose4;
-
 /* Four rows of four 4-byte elements. */
 static inline void transpose_4x4(const char *src, int64_t src_row, char *dst, int64_t dst_row)
 {
-    vec4 a = ((const loose4 *)src)->v, b = ((const loose4 *)(src + src_row))->v;
-    vec4 c = ((const loose4 *)(src + 2 * src_row))->v, d = ((const loose4 *)(src + 3 * src_row))->v;
+    vec4 a = *(const bytes16 *)src, b = *(const bytes16 *)(src + src_row);
+    vec4 c = *(const bytes16 *)(src + 2 * src_row), d = *(const bytes16 *)(src + 3 * src_row);
     vec4 ab0 = __builtin_shuffle(a, b, (vec4){0, 4, 1, 5});
     vec4 ab1 = __builtin_shuffle(a, b, (vec4){2, 6, 3, 7});
     vec4 cd0 = __builtin_shuffle(c, d, (vec4){0, 4, 1, 5});
     vec4 cd1 = __builtin_shuffle(c, d, (vec4){2, 6, 3, 7});
 
-    ((loose4 *)dst)->v = __builtin_shuffle(ab0, cd0, (vec4){0, 1, 4, 5});
-    ((loose4 *)(dst + dst_row))->v = __builtin_shuffle(ab0, cd0, (vec4){2, 3, 6, 7});
-    ((loose4 *)(dst + 2 * dst_row))->v = __builtin_shuffle(ab1, cd1, (vec4){0, 1, 4, 5});
-    ((loose4 *)(dst + 3 * dst_row))->v = __builtin_shuffle(ab1, cd1, (vec4){2, 3, 6, 7});
+    *(bytes16 *)dst = __builtin_shuffle(ab0, cd0, (vec4){0, 1, 4, 5});
+    *(bytes16 *)(dst + dst_row) = __builtin_shuffle(ab0, cd0, (vec4){2, 3, 6, 7});
+    *(bytes16 *)(dst + 2 * dst_row) = __builtin_shuffle(ab1, cd1, (vec4){0, 1, 4, 5});
+    *(bytes16 *)(dst + 3 * dst_row) = __builtin_shuffle(ab1, cd1, (vec4){2, 3, 6, 7});
 }
 
 static void transpose_tile(const struct job *job, const char *src, char *dst, int64_t rows,
