@@ -11,4 +11,7 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/kernels_view.c \
 	backends/cpu/kernels_gather.c \
 	backends/cpu/kernels_scatter.c \
-	backends/cpu/kernels_generate.c
+	backends/cpu/kernels_generate.c \
+	backends/cpu/sortkey.h \
+	backends/cpu/kernels_topk.c \
+	backends/cpu/kernels_select.c
