@@ -11,3 +11,10 @@ libhe_la_SOURCES += \
 	src/model/tensor_file.c src/model/tensor_file.h \
 	src/model/wire.c src/model/wire.h \
 	src/model/writer.c
+
+# Models with weights that vary, out of those that come without.
+check_PROGRAMS += tests/support/make_rnd
+tests_support_make_rnd_SOURCES = tests/support/make_rnd.c \
+	tests/support/rnd_weights.c tests/support/rnd_weights.h
+tests_support_make_rnd_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
+tests_support_make_rnd_LDADD = libhe.la

@@ -374,6 +374,10 @@ static he_status write_all(write_fn write, const void *message, struct he_text *
     if (sink.size > MESSAGE_BYTES_MAX)
         return he_error_set(HE_ERR_UNSUPPORTED,
                             "the file would have %zu bytes; protobuf ends at 2 GiB", sink.size);
+    /* Room for all of it at once: growing by doubling would move weights often. */
+    if (he_alloc_grow(&out->alloc, (void **)&out->data, &out->capacity, out->size,
+                      out->size + sink.size + 1, 1) != HE_OK)
+        return he_no_memory();
     sink = (struct sink){ .text = out };
     write(&sink, message);
     return he_text_status(out);
