@@ -15,13 +15,16 @@ libhe_cpu_la_SOURCES = \
 	backends/cpu/kernel.h backends/cpu/kernel_step.h \
 	backends/cpu/program.h backends/cpu/device.h \
 	backends/cpu/cpu.c \
-	backends/cpu/control.c \
+	backends/cpu/control.c backends/cpu/control.h \
+	backends/cpu/control_loop.c \
+	backends/cpu/control_scan.c \
 	backends/cpu/device.c \
 	backends/cpu/host.c \
 	backends/cpu/instance.c \
 	backends/cpu/kernels.c backends/cpu/kernels_a.inc backends/cpu/kernels_b.inc \
 	backends/cpu/layout.c \
 	backends/cpu/memory.c \
+	backends/cpu/nested.c backends/cpu/nested.h \
 	backends/cpu/parallel.c \
 	backends/cpu/program.c \
 	backends/cpu/step_dynamic.c \

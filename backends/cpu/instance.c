@@ -84,10 +84,12 @@ void cpu_instance_set(struct cpu_instance *instance, uint32_t slot,
 
     instance->dynamic[slot] = binding->dynamic;
     instance->slots[slot] = binding->buffer ? (char *)binding->buffer + binding->offset : NULL;
-    if (!instance->program->has_aliases || binding->dynamic)
+    if (binding->dynamic)
         return;
     if (!binding->buffer && root != HE_NONE)
         instance->slots[slot] = instance->slots[root];
+    if (!instance->program->has_alias[slot])
+        return;
     /* Views of the moved slot move along, and views of those. */
     for (k = 0; k < region->slot_count; k++)
         if (region->slots[k].alias == slot && instance->slots[k] != instance->slots[slot])

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From a region to a program: one step per task, each from the first maker that
- * takes it. Control flow first (it is nobody else's), then oneDNN and fused chains, which
- * want static shapes, then the kernel tables. Steps run one after another, so they
+ * takes it. Control flow is control.c's alone; all else goes to oneDNN or a fused chain, which
+ * want static shapes, or to the kernel tables. Steps run one after another, so they
  * share one workspace, as large as the largest asks for.
  */
 #include "program.h"
@@ -16,7 +16,6 @@ static const struct {
     step_maker make;
     bool static_only;
 } makers[] = {
-    { cpu_control_step, false },
 #ifdef CPU_HAVE_ONEDNN_STEP
     { cpu_onednn_step, true },
 #endif
@@ -70,6 +69,8 @@ static he_status make_step(const struct cpu_compile *c, const struct he_task *ta
     size_t k;
 
     *out = NULL;
+    if (cpu_is_control(&c->region->graph->nodes[task->nodes[0]]))
+        return cpu_control_step(c, task, out);
     for (k = 0; k < sizeof makers / sizeof makers[0]; k++) {
         if (makers[k].static_only && !is_static)
             continue;
@@ -98,14 +99,16 @@ he_status cpu_program_create(const struct cpu_compile *settings, const struct he
     program->region = region;
     program->slot_of = cpu_alloc(&c.alloc, region->graph->value_count, sizeof *program->slot_of);
     program->steps = cpu_alloc(&c.alloc, region->task_count, sizeof *program->steps);
-    if (!program->slot_of || !program->steps) {
+    program->has_alias = cpu_alloc(&c.alloc, region->slot_count, sizeof *program->has_alias);
+    if (!program->slot_of || !program->steps || !program->has_alias) {
         cpu_program_destroy(program);
         return cpu_no_memory();
     }
     memset(program->slot_of, 0xff, region->graph->value_count * sizeof *program->slot_of);
     for (k = 0; k < region->slot_count; k++) {
         program->slot_of[region->slots[k].value] = k;
-        program->has_aliases |= region->slots[k].alias != HE_NONE;
+        if (region->slots[k].alias < region->slot_count)
+            program->has_alias[region->slots[k].alias] = true;
     }
     c.region = region;
     c.slot_of = program->slot_of;
@@ -137,6 +140,7 @@ void cpu_program_destroy(struct cpu_program *program)
     for (k = 0; k < program->step_count; k++)
         program->steps[k]->ops->destroy(program->steps[k]);
     cpu_free(&alloc, program->steps);
+    cpu_free(&alloc, program->has_alias);
     cpu_free(&alloc, program->slot_of);
     cpu_free(&alloc, program);
 }

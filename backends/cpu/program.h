@@ -63,7 +63,7 @@ struct cpu_program {
     uint32_t *slot_of;       /* per value of the graph, see struct cpu_compile */
     struct cpu_step **steps; /* per task of the region */
     uint32_t step_count;
-    bool has_aliases;
+    bool *has_alias; /* per slot: some view shares its memory */
     size_t workspace_bytes, constant_bytes;
 };
 
