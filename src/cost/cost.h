@@ -58,4 +58,9 @@ he_status he_cost_build(const struct he_graph *graph, const struct he_machine *m
                         const struct he_allocator *alloc, struct he_problem **out,
                         struct he_cost **costs) HE_MUST_CHECK;
 
+/* The machine's side of a problem: its device and link arrays (allocated, device_count set) and
+ * its limits (resources listed before). */
+void he_cost_describe_devices(const struct he_machine *machine, struct he_problem *problem);
+void he_cost_describe_budgets(const struct he_machine *machine, struct he_problem *problem);
+
 #endif

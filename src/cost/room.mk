@@ -2,6 +2,7 @@
 libhe_la_SOURCES += \
 	src/cost/build.c \
 	src/cost/cost.h \
+	src/cost/describe.c \
 	src/cost/roofline.c \
 	src/cost/signature.c \
 	src/cost/store.c

@@ -17,15 +17,14 @@
 /* What a lane (a device's queue) does, in order. */
 enum he_step_kind {
     HE_STEP_REGION, /* launch a region */
-    HE_STEP_COPY,   /* bring one value from another memory into this lane's */
+    HE_STEP_COPY,   /* move one value from one memory to another */
 };
 
 struct he_step {
     enum he_step_kind kind;
-    uint32_t lane; /* = index into he_plan.lanes */
-    uint32_t region;
-    /* copy: the value, and the lane whose copy is the source (HE_NONE: the caller's input). */
-    uint32_t value, from_lane;
+    uint32_t lane;               /* index into he_plan.lanes: who does it */
+    uint32_t region;             /* REGION */
+    uint32_t from_home, to_home; /* COPY */
     /* Steps of other lanes that must be done first, and those that wait for this one. */
     uint32_t *waits_for, *wakes;
     uint32_t wait_count, wake_count;
@@ -33,36 +32,45 @@ struct he_step {
 };
 
 struct he_plan_region {
-    uint32_t lane;
+    uint32_t lane, step;
     struct he_region view; /* what the backend compiles; arrays owned by the plan */
+    struct he_slot *slots; /* = view.slots, writable while lowering */
+    uint32_t *slot_homes;  /* per slot */
 };
 
 struct he_lane {
     uint32_t device; /* in the machine */
+    uint32_t memory; /* index into he_plan.memories */
     uint32_t *steps; /* indices into he_plan.steps, in order */
     uint32_t step_count;
 };
 
-/* Where a value lives in one memory node: offset in that node's activation block,
- * or outside it. A value that crosses memories has one home in each. */
+/* Where a value lives in one memory: in that memory's arena, in the caller's
+ * hands, or in memory that comes into being while running. A value that crosses
+ * memories has one home in each. */
 enum he_home_kind { HE_HOME_ARENA, HE_HOME_INPUT, HE_HOME_OUTPUT, HE_HOME_DYNAMIC };
 struct he_home {
     uint32_t value;
-    uint32_t memory; /* index into he_plan.memories */
+    uint32_t memory;
     enum he_home_kind kind;
-    size_t offset;  /* ARENA */
     uint32_t index; /* INPUT, OUTPUT: which of the graph's; DYNAMIC: which dynamic tensor */
+    size_t offset;  /* ARENA */
     size_t bytes;
-    uint32_t alias; /* home whose bytes these are (a view), else HE_NONE */
+    uint32_t root;  /* the home whose bytes these are: itself, or what it is a view of */
 };
 
 struct he_plan_memory {
-    uint32_t device;        /* one of the devices that share it; buffers come from it */
-    size_t arena_bytes;     /* planned for one request in flight */
+    uint32_t device; /* in the machine: buffers come from it; several may share the memory */
+    bool is_host;
+    size_t arena_bytes; /* planned for one request in flight */
     size_t lower_bound_bytes;
 };
 
-/* Why a task runs where it does. */
+/* A graph output that no task makes: an input or a constant handed on. */
+struct he_pass_through {
+    uint32_t output, value;
+};
+
 struct he_plan {
     struct he_arena arena;
     const struct he_model *model; /* borrowed; NULL for a plan of a bare task graph */
@@ -90,8 +98,8 @@ struct he_plan {
     struct he_home *homes;
     uint32_t home_count;
     uint32_t dynamic_count;
-    /* Home of slot k of region r: slot_homes[r][k]. */
-    uint32_t **slot_homes;
+    struct he_pass_through *pass_throughs;
+    uint32_t pass_through_count;
 };
 
 /* Places, partitions; takes @graph, @problem and @costs also on failure. */
@@ -99,7 +107,7 @@ he_status he_plan_create(struct he_graph *graph, const struct he_machine *machin
                          struct he_problem *problem, struct he_cost *costs, const char *strategy,
                          const struct he_place_options *options, const struct he_allocator *alloc,
                          struct he_plan **out) HE_MUST_CHECK;
-/* Regions, steps, memory map. */
+/* Regions, steps, memory map: what a session needs. Once. */
 he_status he_plan_lower(struct he_plan *plan) HE_MUST_CHECK;
 /* An independent look at all of it: order, convexity, waits, overlaps in memory. */
 he_status he_plan_check(const struct he_plan *plan) HE_MUST_CHECK;

@@ -1,2 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-libhe_la_SOURCES +=
+libhe_la_SOURCES += \
+	src/plan/explain.c \
+	src/plan/json.c \
+	src/plan/lower.c src/plan/lower.h \
+	src/plan/memory.c \
+	src/plan/plan.c src/plan/plan.h \
+	src/plan/read_graph.c \
+	src/plan/steps.c
