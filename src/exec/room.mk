@@ -1,2 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-libhe_la_SOURCES +=
+libhe_la_SOURCES += \
+	src/exec/border.c \
+	src/exec/context.c \
+	src/exec/dlpack_types.c src/exec/dlpack_types.h \
+	src/exec/exec.h \
+	src/exec/lane.c \
+	src/exec/request.c \
+	src/exec/session.c

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The only function in the code base that moves payload. */
+/* The only place in the code base that moves payload. */
 #include <string.h>
 
 #include "mem/copy.h"
@@ -41,4 +41,33 @@ he_status he_copy(const struct he_place_ref *to, const struct he_place_ref *from
     counter->copies++;
     counter->bytes += bytes;
     return status;
+}
+
+static char *gather(char *to, const char *from, uint32_t rank, const int64_t *dims,
+                    const int64_t *strides, size_t element_bytes)
+{
+    if (rank == 0) {
+        memcpy(to, from, element_bytes);
+        return to + element_bytes;
+    }
+    for (int64_t k = 0; k < dims[0]; k++)
+        to = gather(to, from + k * strides[0] * (int64_t)element_bytes, rank - 1, dims + 1,
+                    strides + 1, element_bytes);
+    return to;
+}
+
+void he_copy_strided(void *to, const void *from, uint32_t rank, const int64_t *dims,
+                     const int64_t *strides, size_t element_bytes,
+                     struct he_copy_counter *counter)
+{
+    size_t bytes = element_bytes;
+
+    for (uint32_t k = 0; k < rank; k++)
+        bytes *= (size_t)dims[k];
+    if (strides)
+        gather(to, from, rank, dims, strides, element_bytes);
+    else
+        memcpy(to, from, bytes);
+    counter->copies++;
+    counter->bytes += bytes;
 }

@@ -20,5 +20,9 @@ struct he_place_ref {
  * nothing. Device to device goes through @staging (host, @bytes long). */
 he_status he_copy(const struct he_place_ref *to, const struct he_place_ref *from, size_t bytes,
                   void *staging, struct he_copy_counter *counter) HE_MUST_CHECK;
+/* Gathers a host tensor with any strides (in elements; NULL: dense) into dense memory. */
+void he_copy_strided(void *to, const void *from, uint32_t rank, const int64_t *dims,
+                     const int64_t *strides, size_t element_bytes,
+                     struct he_copy_counter *counter);
 
 #endif

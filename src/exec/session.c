@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a plan ready to run: compile the regions, size the memory, bind the contexts. */
+#include <string.h>
+
+#include "core/size.h"
+#include "exec/exec.h"
+
+static void close_session(struct he_session *session);
+
+static he_status compile_regions(struct he_session *session)
+{
+    struct he_plan *plan = session->plan;
+
+    session->programs = he_arena_alloc(&session->arena, plan->region_count,
+                                       sizeof *session->programs);
+    if (!session->programs)
+        return he_no_memory();
+    for (uint32_t r = 0; r < plan->region_count; r++) {
+        struct lane *lane = &session->lanes[plan->regions[r].lane];
+        struct he_program_info info;
+        he_status status;
+
+        status = he_device_enter_thread(lane->dev, false);
+        if (status == HE_OK)
+            status = he_device_compile(lane->dev, &plan->regions[r].view, &session->programs[r]);
+        if (status == HE_OK)
+            status = he_device_program_info(lane->dev, session->programs[r], &info);
+        if (status != HE_OK)
+            return he_error_prefix(status, "%s", plan->machine->devices[lane->plan->device].id);
+        session->constant_bytes += info.constant_bytes;
+        if (info.workspace_bytes > lane->workspace_bytes)
+            lane->workspace_bytes = info.workspace_bytes;
+    }
+    return HE_OK;
+}
+
+static he_status make_lanes(struct he_session *session)
+{
+    struct he_plan *plan = session->plan;
+
+    session->lanes = he_arena_alloc(&session->arena, plan->lane_count, sizeof *session->lanes);
+    if (!session->lanes)
+        return he_no_memory();
+    for (uint32_t l = 0; l < plan->lane_count; l++) {
+        struct lane *lane = &session->lanes[l];
+
+        lane->session = session;
+        lane->plan = &plan->lanes[l];
+        lane->dev = session->devs[plan->lanes[l].device];
+        lane->index = l;
+        lane->is_async = he_device_has(lane->dev, HE_CAP_ASYNC);
+        lane->inbox = he_arena_alloc(&session->arena, session->context_count,
+                                     sizeof(struct run_context *));
+        lane->cursors = he_arena_alloc(&session->arena, session->context_count,
+                                       sizeof *lane->cursors);
+        if (!lane->inbox || !lane->cursors)
+            return he_no_memory();
+    }
+    return HE_OK;
+}
+
+static he_status make_workspaces(struct he_session *session)
+{
+    for (uint32_t l = 0; l < session->plan->lane_count; l++) {
+        struct lane *lane = &session->lanes[l];
+        he_status status;
+
+        if (lane->workspace_bytes == 0)
+            continue;
+        status = he_device_buffer_alloc(lane->dev, lane->workspace_bytes, &lane->workspace);
+        if (status != HE_OK)
+            return he_error_prefix(status, "workspace of %zu bytes on %s", lane->workspace_bytes,
+                                   session->plan->machine->devices[lane->plan->device].id);
+    }
+    return HE_OK;
+}
+
+/* Which slots point into the caller's tensors. */
+static he_status find_border_slots(struct he_session *session)
+{
+    const struct he_plan *plan = session->plan;
+    size_t most = 0;
+
+    for (uint32_t r = 0; r < plan->region_count; r++)
+        most += plan->regions[r].view.slot_count;
+    session->border_slots = he_arena_alloc(&session->arena, most, sizeof *session->border_slots);
+    if (!session->border_slots)
+        return he_no_memory();
+    for (uint32_t r = 0; r < plan->region_count; r++) {
+        for (uint32_t k = 0; k < plan->regions[r].view.slot_count; k++) {
+            const struct he_home *home = &plan->homes[plan->regions[r].slot_homes[k]];
+            const struct he_home *root = &plan->homes[home->root];
+
+            if (root->kind != HE_HOME_INPUT && root->kind != HE_HOME_OUTPUT)
+                continue;
+            session->border_slots[session->border_slot_count++] = (struct border_slot){
+                .region = r, .slot = k, .index = root->index,
+                .is_input = root->kind == HE_HOME_INPUT };
+        }
+    }
+    return HE_OK;
+}
+
+static he_status prepare_measuring(struct he_session *session)
+{
+    const struct he_plan *plan = session->plan;
+    uint32_t tasks = plan->problem->task_count;
+
+    session->task_seconds = he_arena_alloc(&session->arena, tasks, sizeof *session->task_seconds);
+    session->task_runs = he_arena_alloc(&session->arena, tasks, sizeof *session->task_runs);
+    session->task_ns = he_arena_alloc(&session->arena, plan->region_count,
+                                      sizeof *session->task_ns);
+    if (!session->task_seconds || !session->task_runs || !session->task_ns)
+        return he_no_memory();
+    for (uint32_t r = 0; r < plan->region_count; r++) {
+        session->task_ns[r] = he_arena_alloc(&session->arena, plan->regions[r].view.task_count,
+                                             sizeof *session->task_ns[r]);
+        if (!session->task_ns[r])
+            return he_no_memory();
+    }
+    return HE_OK;
+}
+
+static he_status make_contexts(struct he_session *session)
+{
+    session->contexts = he_arena_alloc(&session->arena, session->context_count,
+                                       sizeof *session->contexts);
+    if (!session->contexts)
+        return he_no_memory();
+    for (uint32_t c = 0; c < session->context_count; c++) {
+        struct run_context *context = &session->contexts[c];
+        he_status status;
+
+        context->session = session;
+        context->index = c;
+        status = he_context_init(session, context);
+        if (status != HE_OK)
+            return status;
+        context->next_free = session->free_contexts;
+        session->free_contexts = context;
+    }
+    return HE_OK;
+}
+
+static size_t largest_device_copy(const struct he_plan *plan)
+{
+    size_t largest = 0;
+
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+        const struct he_step *step = &plan->steps[s];
+        const struct he_home *from, *to;
+
+        if (step->kind != HE_STEP_COPY)
+            continue;
+        from = &plan->homes[step->from_home];
+        to = &plan->homes[step->to_home];
+        if (!plan->memories[from->memory].is_host && !plan->memories[to->memory].is_host &&
+            to->bytes > largest)
+            largest = to->bytes;
+    }
+    return largest;
+}
+
+he_status he_session_open(struct he_plan *plan, struct he_device **devs,
+                          const struct he_session_options *options,
+                          const struct he_allocator *alloc, struct he_session **out)
+{
+    static _Atomic uint64_t next_serial = 1;
+    struct he_session *session;
+    struct he_arena arena;
+    he_status status;
+
+    *out = NULL;
+    status = he_plan_lower(plan);
+    if (status != HE_OK)
+        return status;
+    he_arena_init(&arena, alloc);
+    session = he_arena_alloc(&arena, 1, sizeof *session);
+    if (!session)
+        return he_no_memory();
+    session->arena = arena;
+    session->plan = plan;
+    session->devs = devs;
+    session->serial = atomic_fetch_add(&next_serial, 1);
+    session->context_count = options && options->max_in_flight ? options->max_in_flight : 1;
+    session->measures_tasks = options && options->measure_tasks;
+    session->staging_bytes = largest_device_copy(plan);
+    status = he_mutex_init(&session->lock);
+    if (status != HE_OK) {
+        arena = session->arena;
+        he_arena_fini(&arena);
+        return status;
+    }
+    status = make_lanes(session);
+    if (status == HE_OK)
+        status = compile_regions(session);
+    if (status == HE_OK)
+        status = make_workspaces(session);
+    if (status == HE_OK)
+        status = find_border_slots(session);
+    if (status == HE_OK)
+        status = prepare_measuring(session);
+    if (status == HE_OK)
+        status = make_contexts(session);
+    if (status != HE_OK) {
+        close_session(session);
+        return status;
+    }
+    *out = session;
+    return HE_OK;
+}
+
+/* Also for half-made sessions: whatever is not there is NULL. */
+static void close_session(struct he_session *session)
+{
+    struct he_plan *plan = session->plan;
+    struct he_arena arena;
+
+    for (uint32_t l = 0; session->lanes && l < plan->lane_count; l++)
+        he_lane_stop(&session->lanes[l]);
+    for (uint32_t c = 0; session->contexts && c < session->context_count; c++)
+        he_context_fini(&session->contexts[c]);
+    for (uint32_t l = 0; session->lanes && l < plan->lane_count; l++) {
+        if (session->lanes[l].dev)
+            he_device_buffer_free(session->lanes[l].dev, session->lanes[l].workspace);
+    }
+    for (uint32_t r = 0; session->programs && r < plan->region_count; r++)
+        he_device_program_free(session->lanes[plan->regions[r].lane].dev, session->programs[r]);
+    he_mutex_fini(&session->lock);
+    /* The session lives in its arena. */
+    arena = session->arena;
+    he_arena_fini(&arena);
+}
+
+void he_session_destroy(struct he_session *session)
+{
+    uint32_t running;
+
+    if (!session)
+        return;
+    while ((running = atomic_load(&session->running)) > 0)
+        he_futex_wait(&session->running, running, -1);
+    close_session(session);
+}
+
+/* --- Figures --- */
+
+he_status he_session_figures(const struct he_session *session, struct he_session_figures *out)
+{
+    struct he_session_figures figures;
+    size_t size;
+
+    if (!session || !out || out->struct_size < sizeof out->struct_size)
+        return he_error_set(HE_ERR_INVALID, "he_session_figures: session, out or its struct_size "
+                                            "is missing");
+    size = out->struct_size < sizeof figures ? out->struct_size : sizeof figures;
+    figures = (struct he_session_figures){
+        .struct_size = size,
+        .run_count = atomic_load(&((struct he_session *)session)->run_count),
+        .constant_bytes = session->constant_bytes,
+    };
+    for (uint32_t m = 0; m < session->plan->memory_count; m++)
+        figures.arena_bytes += session->plan->memories[m].arena_bytes;
+    for (uint32_t l = 0; l < session->plan->lane_count; l++) {
+        figures.copies += session->lanes[l].copies.copies;
+        figures.bytes_copied += session->lanes[l].copies.bytes;
+        figures.workspace_bytes += session->lanes[l].workspace_bytes;
+    }
+    for (uint32_t c = 0; c < session->context_count; c++) {
+        figures.copies += session->contexts[c].copies.copies;
+        figures.bytes_copied += session->contexts[c].copies.bytes;
+    }
+    memcpy(out, &figures, size);
+    return HE_OK;
+}
+
+he_status he_session_task_seconds(const struct he_session *session, size_t index, double *out)
+{
+    if (!session || !out || index >= session->plan->problem->task_count)
+        return he_error_set(HE_ERR_INVALID, "he_session_task_seconds: no task %zu", index);
+    *out = session->task_runs[index]
+               ? session->task_seconds[index] / (double)session->task_runs[index]
+               : 0;
+    return HE_OK;
+}
+
+he_status he_session_device(const struct he_session *session, size_t index,
+                            struct he_device_figures *out)
+{
+    struct he_device_figures figures;
+    const struct lane *lane;
+    uint64_t runs;
+    size_t size;
+
+    if (!session || !out || out->struct_size < sizeof out->struct_size)
+        return he_error_set(HE_ERR_INVALID, "he_session_device: session, out or its struct_size "
+                                            "is missing");
+    if (index >= session->plan->lane_count)
+        return he_error_set(HE_ERR_NOT_FOUND, "the session uses %u devices",
+                            session->plan->lane_count);
+    size = out->struct_size < sizeof figures ? out->struct_size : sizeof figures;
+    lane = &session->lanes[index];
+    runs = atomic_load(&((struct he_session *)session)->run_count);
+    runs = runs ? runs : 1;
+    figures = (struct he_device_figures){
+        .struct_size = size,
+        .id = session->plan->machine->devices[lane->plan->device].id,
+        .busy_seconds = (double)lane->busy_ns * 1e-9 / (double)runs,
+        .bytes_in = lane->bytes_in / runs,
+        .bytes_copied = lane->copies.bytes / runs,
+    };
+    for (uint32_t t = 0; t < session->plan->problem->task_count; t++)
+        figures.task_count += session->plan->placement.device[t] == lane->plan->device;
+    memcpy(out, &figures, size);
+    return HE_OK;
+}
