@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-libhe_la_SOURCES +=
+libhe_la_SOURCES += \
+	src/engine/analyze.c \
+	src/engine/engine.c src/engine/engine.h \
+	src/engine/evaluate.c

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a model to a plan: the graph, its costs on every device, the placement. */
+#include <string.h>
+
+#include "core/file.h"
+#include "engine/engine.h"
+#include "plan/plan.h"
+
+/* Constants are folded by the cpu backend, wherever the model is going to run. */
+static he_status get_folder(struct he_engine *engine, struct he_device **out)
+{
+    struct he_device_config config = { .struct_size = sizeof config, .threads = 1,
+                                       .allocator = engine->alloc };
+    const struct he_backend *backend = he_backend_find("cpu");
+    he_status status = HE_OK;
+
+    he_mutex_lock(&engine->lock);
+    if (!engine->folder && backend)
+        status = he_device_open(backend, 0, &config, &engine->alloc, &engine->folder);
+    *out = engine->folder;
+    he_mutex_unlock(&engine->lock);
+    return status;
+}
+
+static bool names_input(const struct he_model *model, const char *name)
+{
+    struct he_model_io io;
+
+    for (size_t k = 0; k < he_model_input_count(model); k++) {
+        if (he_model_input(model, k, &io) == HE_OK && strcmp(io.name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static he_status make_graph(struct he_engine *engine, const struct he_model *model,
+                            const struct he_analyze_options *options, struct he_graph **out)
+{
+    struct he_graph_options graph_options = { .default_dim = 1 };
+    struct he_shape_binding *bindings;
+    struct he_evaluator evaluator;
+    struct he_device *folder;
+    he_status status = get_folder(engine, &folder);
+
+    if (status != HE_OK)
+        return status;
+    if (folder) {
+        evaluator = he_device_evaluator(folder);
+        graph_options.evaluator = &evaluator;
+    }
+    bindings = he_alloc(&engine->alloc, options->shape_count, sizeof *bindings);
+    if (!bindings)
+        return he_no_memory();
+    for (size_t k = 0; k < options->shape_count; k++) {
+        const struct he_input_shape *shape = &options->shapes[k];
+
+        bindings[k] = (struct he_shape_binding){ .name = shape->name, .shape = shape->shape,
+                                                 .is_symbol = !names_input(model, shape->name) };
+    }
+    graph_options.bindings = bindings;
+    graph_options.binding_count = options->shape_count;
+    status = he_graph_prepare(model, &graph_options, &engine->alloc, out);
+    he_free(&engine->alloc, bindings);
+    return status;
+}
+
+static he_status open_devices(struct he_engine *engine)
+{
+    for (uint32_t d = 0; d < engine->machine->device_count; d++) {
+        struct he_device *dev;
+        he_status status = he_engine_device(engine, d, &dev);
+
+        if (status != HE_OK)
+            return status;
+    }
+    if (engine->machine->device_count == 0)
+        return he_error_set(HE_ERR_NO_DEVICE, "the machine has no device");
+    return HE_OK;
+}
+
+he_status he_engine_prepare(struct he_engine *engine, const struct he_model *model,
+                            const struct he_analyze_options *options, struct he_graph **graph,
+                            struct he_problem **problem, struct he_cost **costs)
+{
+    he_status status = open_devices(engine);
+
+    *graph = NULL;
+    *problem = NULL;
+    if (status == HE_OK && options->budget)
+        status = he_machine_set_budget(engine->machine, options->budget);
+    if (status == HE_OK)
+        status = make_graph(engine, model, options, graph);
+    if (status == HE_OK)
+        status = he_cost_build(*graph, engine->machine, engine->devs, engine->store,
+                               &engine->alloc, problem, costs);
+    if (status != HE_OK) {
+        he_graph_destroy(*graph);
+        *graph = NULL;
+    }
+    return status;
+}
+
+/* Uses the placement of a saved plan. Takes graph and problem. */
+static he_status plan_from_file(struct he_engine *engine, const char *path, struct he_graph *graph,
+                                struct he_problem *problem, struct he_cost *costs,
+                                struct he_plan **out)
+{
+    struct he_placement placement;
+    struct he_arena arena;
+    struct he_file file;
+    he_status status;
+
+    he_arena_init(&arena, &engine->alloc);
+    status = he_file_map(path, &file);
+    if (status == HE_OK) {
+        status = he_plan_read_placement(path, file.data, file.size, problem, &arena, &placement);
+        he_file_unmap(&file);
+    }
+    if (status == HE_OK) {
+        status = he_plan_create_placed(graph, engine->machine, problem, costs, &placement,
+                                       HE_OBJECTIVE_LATENCY, &engine->alloc, out);
+    } else {
+        he_graph_destroy(graph);
+        he_problem_destroy(problem);
+    }
+    he_arena_fini(&arena);
+    return status;
+}
+
+he_status he_engine_analyze(struct he_engine *engine, const struct he_model *model,
+                            const struct he_analyze_options *options, struct he_plan **out)
+{
+    struct he_analyze_options chosen = { .struct_size = sizeof chosen };
+    struct he_place_options place_options = { .objective = HE_OBJECTIVE_LATENCY };
+    struct he_graph *graph;
+    struct he_problem *problem;
+    struct he_cost *costs;
+    he_status status;
+
+    if (!engine || !model || !out)
+        return he_error_set(HE_ERR_INVALID, "he_engine_analyze: engine, model or out is NULL");
+    *out = NULL;
+    if (options)
+        memcpy(&chosen, options,
+               options->struct_size < sizeof chosen ? options->struct_size : sizeof chosen);
+    status = he_engine_prepare(engine, model, &chosen, &graph, &problem, &costs);
+    if (status != HE_OK)
+        return status;
+    place_options.time_limit = chosen.time_limit;
+    place_options.seed = chosen.seed;
+    if (chosen.plan_path)
+        status = plan_from_file(engine, chosen.plan_path, graph, problem, costs, out);
+    else
+        status = he_plan_create(graph, engine->machine, problem, costs,
+                                chosen.strategy ? chosen.strategy
+                                                : engine->machine->settings.strategy,
+                                &place_options, &engine->alloc, out);
+    if (status == HE_OK)
+        (*out)->model = model;
+    return status;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside src/engine: the engine, and the evaluator constant folding runs on. */
+#ifndef HE_ENGINE_ENGINE_H
+#define HE_ENGINE_ENGINE_H
+
+#include <heteroengine/engine.h>
+
+#include "core/device.h"
+#include "core/thread.h"
+#include "cost/cost.h"
+#include "graph/graph.h"
+#include "machine/machine.h"
+
+struct he_engine {
+    struct he_allocator alloc;
+    struct he_machine *machine;
+    bool is_discovered; /* nobody named devices yet: the first added one replaces them */
+    const char *cost_path;
+    struct he_cost_store *store; /* NULL: none */
+    struct he_mutex lock;
+    /* Guarded by lock: opened when first needed, by machine device. */
+    struct he_device **devs;
+    uint32_t dev_count;
+    struct he_device *folder; /* a one-thread CPU device for constant folding */
+};
+
+/* The open device, opened now if need be. */
+he_status he_engine_device(struct he_engine *engine, uint32_t index, struct he_device **out) HE_MUST_CHECK;
+
+/* Runs single nodes on @dev (a host-memory device that takes dynamic shapes). */
+struct he_evaluator he_device_evaluator(struct he_device *dev);
+
+/* --- For the command line, beyond the public header --- */
+
+/* Everything analyze() does before placing: the graph, its costs on every device. */
+he_status he_engine_prepare(struct he_engine *engine, const struct he_model *model,
+                            const struct he_analyze_options *options, struct he_graph **graph,
+                            struct he_problem **problem, struct he_cost **costs) HE_MUST_CHECK;
+const struct he_machine *he_engine_machine(const struct he_engine *engine);
+/* Feeds what a measuring session saw into the calibration store; saves it. */
+he_status he_engine_learn(struct he_engine *engine, const struct he_plan *plan,
+                          const struct he_session *session) HE_MUST_CHECK;
+
+#endif
