@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "engine/engine.h"
+#include "exec/exec.h"
 
 const char *he_version(void)
 {

@@ -185,8 +185,9 @@ static he_status evaluate(void *self, const struct he_graph *graph, const struct
     if (status == HE_OK)
         status = collect(&lone, node, outputs, arena);
     for (uint32_t k = 0; k < lone.slot_count; k++) {
+        /* From the device's allocator, which is the engine's, as the arena's. */
         if (lone.dynamics[k].data)
-            he_free(&he_allocator_default, lone.dynamics[k].data);
+            he_free(&arena->alloc, lone.dynamics[k].data);
     }
     he_arena_fini(&scratch);
     return status;
