@@ -1,2 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# onednn.c adds CPU_STEP_FLAGS += -DCPU_HAVE_ONEDNN_STEP.
+CPU_STEP_FLAGS += -DCPU_HAVE_ONEDNN_STEP
+libhe_cpu_la_SOURCES += \
+	backends/cpu/onednn.c backends/cpu/onednn_makers.h \
+	backends/cpu/onednn_api.c backends/cpu/onednn_api.h \
+	backends/cpu/onednn_step.c backends/cpu/onednn_step.h \
+	backends/cpu/onednn_post.c backends/cpu/onednn_post.h \
+	backends/cpu/onednn_shape.c \
+	backends/cpu/onednn_conv.c \
+	backends/cpu/onednn_product.c \
+	backends/cpu/onednn_window.c \
+	backends/cpu/onednn_norm.c
