@@ -15,6 +15,12 @@
 
 #include <heteroengine/backend.h>
 
+/* Loops must be vectorised whatever -O the user's CFLAGS end with (they come last on the
+ * command line); what -O2 does in gcc 12 only takes loops of a known length. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+#endif
+
 /* --- Threads: one team per open device --- */
 
 struct cpu_team; /* parallel.c */
