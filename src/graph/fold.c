@@ -116,8 +116,10 @@ static he_status fold_fill(struct he_graph *graph, struct he_node *node, bool *f
     data = he_arena_alloc(he_graph_arena(graph), (size_t)bytes, 1);
     if (!data)
         return he_no_memory();
-    for (size_t at = 0; attr && at < (size_t)bytes; at += size)
-        memcpy(data + at, attr->tensor->data, size);
+    if (attr && bytes)
+        memcpy(data, attr->tensor->data, size);
+    for (size_t done = size; attr && done < (size_t)bytes; done *= 2)
+        memcpy(data + done, data, done < (size_t)bytes - done ? done : (size_t)bytes - done);
     *folded = *drop_node = true;
     return become_constant(graph, node, 0, &shape, data, (size_t)bytes, drop_node);
 }

@@ -65,6 +65,7 @@ he_status he_rewrite_begin(struct he_rewrite *rewrite, struct he_graph *graph)
     if (!rewrite->node_uses || !rewrite->first_use)
         status = he_no_memory();
     rewrite->first_use_capacity = graph->value_count;
+    rewrite->node_use_capacity = graph->node_count;
     for (uint32_t v = 0; status == HE_OK && v < graph->value_count; v++)
         rewrite->first_use[v] = HE_NONE;
     for (uint32_t n = 0; status == HE_OK && n < graph->node_count; n++)
@@ -153,6 +154,53 @@ he_status he_rewrite_become(struct he_rewrite *rewrite, uint32_t n, const char *
     return add_uses(rewrite, n);
 }
 
+/* Lists for one more value. */
+static he_status grow_values(struct he_rewrite *rewrite)
+{
+    void *array = rewrite->first_use;
+    he_status status = he_arena_grow(&rewrite->scratch, &array, &rewrite->first_use_capacity,
+                                     rewrite->graph->value_count, sizeof *rewrite->first_use);
+
+    if (status != HE_OK)
+        return status;
+    rewrite->first_use = array;
+    rewrite->first_use[rewrite->graph->value_count] = HE_NONE;
+    return HE_OK;
+}
+
+he_status he_rewrite_add_node(struct he_rewrite *rewrite, const char *op, int opset,
+                              const uint32_t *inputs, uint32_t input_count, uint32_t like,
+                              uint32_t *out)
+{
+    struct he_graph *graph = rewrite->graph;
+    void *array = rewrite->node_uses;
+    uint32_t value, *outputs = he_graph_indices(graph, 1);
+    he_status status;
+
+    if (!outputs)
+        return he_no_memory();
+    status = he_arena_grow(&rewrite->scratch, &array, &rewrite->node_use_capacity,
+                           graph->node_count, sizeof *rewrite->node_uses);
+    if (status == HE_OK) {
+        rewrite->node_uses = array;
+        status = grow_values(rewrite);
+    }
+    if (status == HE_OK)
+        status = he_graph_add_value(graph, "", &value);
+    if (status == HE_OK)
+        status = he_graph_add_node(graph, out);
+    if (status != HE_OK)
+        return status;
+    graph->values[value].dtype = graph->values[like].dtype;
+    graph->values[value].shape = graph->values[like].shape;
+    graph->values[value].producer = *out;
+    outputs[0] = value;
+    rewrite->node_uses[*out] = rewrite->use_count;
+    rewrite->is_unsorted = true;
+    graph->nodes[*out].outputs = outputs;
+    return he_rewrite_become(rewrite, *out, op, opset, inputs, input_count, NULL, 0);
+}
+
 void he_rewrite_remove(struct he_rewrite *rewrite, uint32_t n)
 {
     struct he_node *node = &rewrite->graph->nodes[n];
@@ -217,7 +265,6 @@ he_status he_rewrite_constant(struct he_rewrite *rewrite, enum he_dtype dtype,
 {
     struct he_graph *graph = rewrite->graph;
     int64_t bytes = he_shape_bytes(shape, dtype);
-    void *array = rewrite->first_use;
     he_status status;
 
     if (bytes < 0)
@@ -225,17 +272,11 @@ he_status he_rewrite_constant(struct he_rewrite *rewrite, enum he_dtype dtype,
     *data = he_arena_alloc(he_graph_arena(graph), (size_t)bytes, 1);
     if (!*data)
         return he_no_memory();
-    status = he_arena_grow(&rewrite->scratch, &array, &rewrite->first_use_capacity,
-                           graph->value_count, sizeof *rewrite->first_use);
-    if (status != HE_OK)
-        return status;
-    rewrite->first_use = array;
-    status = he_graph_add_constant(graph, "", dtype, shape, *data, (size_t)bytes, out);
-    if (status == HE_OK) {
-        rewrite->first_use[*out] = HE_NONE;
-        /* It was read before the caller has filled it. */
+    status = grow_values(rewrite);
+    if (status == HE_OK)
+        status = he_graph_add_constant(graph, "", dtype, shape, *data, (size_t)bytes, out);
+    if (status == HE_OK) /* it was looked at before the caller has filled it */
         graph->values[*out].has_known_ints = false;
-    }
     return status;
 }
 

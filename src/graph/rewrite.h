@@ -25,6 +25,8 @@ struct he_rewrite {
     struct he_use *uses;
     uint32_t use_count, use_capacity;
     uint32_t *node_uses; /* per node: where the uses of its inputs start */
+    uint32_t node_use_capacity;
+    bool is_unsorted; /* a node was added, at the end */
     bool changed;
 };
 
@@ -47,6 +49,11 @@ void he_rewrite_set_input(struct he_rewrite *rewrite, uint32_t node, uint32_t sl
 he_status he_rewrite_become(struct he_rewrite *rewrite, uint32_t node, const char *op, int opset,
                             const uint32_t *inputs, uint32_t input_count, struct he_attr *attrs,
                             uint32_t attr_count) HE_MUST_CHECK;
+/* A new node with one output, which has the type and shape of @like. It stands at the end
+ * until the graph is sorted: patterns find it in the next walk. */
+he_status he_rewrite_add_node(struct he_rewrite *rewrite, const char *op, int opset,
+                              const uint32_t *inputs, uint32_t input_count, uint32_t like,
+                              uint32_t *out) HE_MUST_CHECK;
 void he_rewrite_remove(struct he_rewrite *rewrite, uint32_t node);
 /* Readers of @node's first output read @value instead, and the node goes. False when the
  * output is the graph's and @value cannot take its place: nothing is done then. */
@@ -79,6 +86,8 @@ struct he_pattern_table {
     size_t count;
 };
 extern const struct he_pattern_table he_patterns_identity, he_patterns_affine,
-    he_patterns_activation, he_patterns_norm, he_patterns_move;
+    he_patterns_activation, he_patterns_norm, he_patterns_pad;
+/* For what no pattern above wants any more. */
+extern const struct he_pattern_table he_patterns_late;
 
 #endif

@@ -11,7 +11,11 @@ libhe_la_SOURCES += \
 	src/graph/infer_control.c \
 	src/graph/inline_if.c \
 	src/graph/input_shapes.c \
+	src/graph/patterns_activation.c \
+	src/graph/patterns_affine.c \
 	src/graph/patterns_identity.c \
+	src/graph/patterns_norm.c \
+	src/graph/patterns_pad.c \
 	src/graph/prepare.c \
 	src/graph/rewrite.c src/graph/rewrite.h \
 	src/graph/simplify.c \

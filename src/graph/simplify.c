@@ -14,14 +14,17 @@
 #define WALKS_MAX 16
 
 static const struct he_pattern_table *const tables[] = {
-    &he_patterns_identity,
+    &he_patterns_identity, &he_patterns_pad,  &he_patterns_affine,
+    &he_patterns_activation, &he_patterns_norm,
 };
+static const struct he_pattern_table *const late_tables[] = { &he_patterns_late };
 
-static he_status try_patterns(struct he_rewrite *rewrite, uint32_t n)
+static he_status try_patterns(struct he_rewrite *rewrite,
+                              const struct he_pattern_table *const *some, size_t count, uint32_t n)
 {
-    for (size_t t = 0; t < HE_COUNT(tables); t++) {
-        for (size_t p = 0; p < tables[t]->count; p++) {
-            const struct he_pattern *pattern = &tables[t]->patterns[p];
+    for (size_t t = 0; t < count; t++) {
+        for (size_t p = 0; p < some[t]->count; p++) {
+            const struct he_pattern *pattern = &some[t]->patterns[p];
             he_status status;
 
             if (!rewrite->graph->nodes[n].op)
@@ -36,18 +39,36 @@ static he_status try_patterns(struct he_rewrite *rewrite, uint32_t n)
     return HE_OK;
 }
 
-static he_status simplify_once(struct he_rewrite *rewrite)
+/* Until nothing changes; @out says whether anything did. */
+static he_status walk(struct he_rewrite *rewrite, const struct he_pattern_table *const *some,
+                      size_t count, bool *out)
 {
     he_status status = HE_OK;
 
-    for (int walk = 0; walk < WALKS_MAX && status == HE_OK; walk++) {
+    for (int round = 0; round < WALKS_MAX && status == HE_OK; round++) {
         rewrite->changed = false;
         for (uint32_t n = 0; n < rewrite->graph->node_count && status == HE_OK; n++)
             if (rewrite->graph->nodes[n].op)
-                status = try_patterns(rewrite, n);
+                status = try_patterns(rewrite, some, count, n);
+        *out |= rewrite->changed;
         if (!rewrite->changed)
             break;
     }
+    return status;
+}
+
+static he_status simplify(struct he_rewrite *rewrite)
+{
+    bool changed = false;
+    he_status status = walk(rewrite, tables, HE_COUNT(tables), &changed);
+
+    changed = false;
+    if (status == HE_OK)
+        status = walk(rewrite, late_tables, HE_COUNT(late_tables), &changed);
+    if (status == HE_OK && changed)
+        status = walk(rewrite, tables, HE_COUNT(tables), &changed);
+    if (status == HE_OK && rewrite->is_unsorted)
+        status = he_graph_sort(rewrite->graph);
     return status;
 }
 
@@ -66,7 +87,7 @@ he_status he_graph_simplify(struct he_graph *graph)
     status = he_rewrite_begin(&rewrite, graph);
     if (status != HE_OK)
         return status;
-    status = simplify_once(&rewrite);
+    status = simplify(&rewrite);
     he_rewrite_end(&rewrite);
     return status == HE_OK ? he_graph_remove_dead(graph) : status;
 }
