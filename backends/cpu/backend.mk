@@ -33,3 +33,14 @@ libhe_cpu_la_SOURCES = \
 include backends/cpu/kernels_a.mk
 include backends/cpu/kernels_b.mk
 include backends/cpu/onednn.mk
+
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_cpu_program
+TESTS += tests/unit/test_cpu_program
+tests_unit_test_cpu_program_SOURCES = tests/unit/test_cpu_program.c \
+	tests/support/graph_builder.c tests/support/graph_builder.h \
+	tests/support/region_runner.c tests/support/region_runner.h
+tests_unit_test_cpu_program_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_cpu_program_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_cpu_program_LDADD = $(TEST_LIBS)
+endif
