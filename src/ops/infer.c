@@ -366,6 +366,7 @@ void he_infer_set_known(struct he_value *out, const int64_t *codes, size_t count
 bool he_infer_number(const struct he_value *value, double *out)
 {
     int64_t integer;
+    uint16_t half;
     float f;
 
     if (!value)
@@ -381,6 +382,23 @@ bool he_infer_number(const struct he_value *value, double *out)
         *out = f;
     } else if (value->dtype == HE_FLOAT64 && value->data_bytes >= sizeof *out) {
         memcpy(out, value->data, sizeof *out);
+    } else if (value->dtype == HE_BFLOAT16 && value->data_bytes >= sizeof half) {
+        uint32_t bits;
+
+        memcpy(&half, value->data, sizeof half);
+        bits = (uint32_t)half << 16;
+        memcpy(&f, &bits, sizeof f);
+        *out = f;
+    } else if (value->dtype == HE_FLOAT16 && value->data_bytes >= sizeof half) {
+        int exponent;
+
+        memcpy(&half, value->data, sizeof half);
+        exponent = half >> 10 & 31;
+        if (exponent == 31)
+            return false; /* infinite or no number */
+        *out = exponent == 0 ? ldexp(half & 1023, -24)
+                             : ldexp((half & 1023) + 1024, exponent - 25);
+        *out = half & 0x8000 ? -*out : *out;
     } else {
         return false;
     }

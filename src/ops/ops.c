@@ -12,9 +12,10 @@
 #include "ops/infer.h"
 
 static const struct he_op_table *const tables[] = {
-    &he_ops_activation, &he_ops_conv, &he_ops_gather, &he_ops_generate, &he_ops_index,
-    &he_ops_logic,      &he_ops_math, &he_ops_matrix, &he_ops_norm,     &he_ops_pool,
-    &he_ops_reduce,     &he_ops_shape, &he_ops_slice,
+    &he_ops_activation, &he_ops_attention, &he_ops_control, &he_ops_conv, &he_ops_gather,
+    &he_ops_generate, &he_ops_image, &he_ops_index, &he_ops_logic, &he_ops_loss, &he_ops_math,
+    &he_ops_matrix, &he_ops_norm, &he_ops_pool, &he_ops_quant, &he_ops_recurrent, &he_ops_reduce,
+    &he_ops_shape, &he_ops_signal, &he_ops_slice,
 };
 
 /* A power of two well above the number of rows (some 190); a test counts them. */
