@@ -14,4 +14,7 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/kernels_generate.c \
 	backends/cpu/sortkey.h \
 	backends/cpu/kernels_topk.c \
-	backends/cpu/kernels_select.c
+	backends/cpu/kernels_select.c \
+	backends/cpu/window.h backends/cpu/window.c \
+	backends/cpu/conv_rows.inc backends/cpu/kernels_conv.c \
+	backends/cpu/kernels_conv_transpose.c
