@@ -17,4 +17,6 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/kernels_select.c \
 	backends/cpu/window.h backends/cpu/window.c \
 	backends/cpu/conv_rows.inc backends/cpu/kernels_conv.c \
-	backends/cpu/kernels_conv_transpose.c
+	backends/cpu/kernels_conv_transpose.c \
+	backends/cpu/kernels_pool.c \
+	backends/cpu/kernels_global_pool.c
