@@ -40,7 +40,7 @@ he_status cpu_read_double(const struct cpu_call *call, size_t k, double *out)
 
 he_status cpu_read_int(const struct cpu_call *call, size_t k, int64_t *out)
 {
-    double number;
+    double number = 0;
     he_status status;
 
     if (cpu_count(&call->in[k]) == 1 && CPU_TYPE(call->in[k].dtype) & CPU_INTEGERS) {
