@@ -9,6 +9,7 @@ libhe_la_SOURCES += \
 	src/graph/graph.h \
 	src/graph/infer.c \
 	src/graph/infer_control.c \
+	src/graph/layout.c \
 	src/graph/inline_if.c \
 	src/graph/input_shapes.c \
 	src/graph/patterns_activation.c \
