@@ -1,2 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-libhe_la_SOURCES +=
+libhe_la_SOURCES += \
+	src/place/bounds.c \
+	src/place/contest.c \
+	src/place/cost.c \
+	src/place/evaluate.c \
+	src/place/guard.c \
+	src/place/heft.c \
+	src/place/judge.c src/place/judge.h \
+	src/place/list.c src/place/list.h \
+	src/place/maxflow.c src/place/maxflow.h \
+	src/place/minsum.c src/place/minsum.h \
+	src/place/peft.c \
+	src/place/place.c \
+	src/place/policies.c src/place/policies.h \
+	src/place/portfolio.c \
+	src/place/priority.c \
+	src/place/problem.c src/place/problem.h \
+	src/place/rank.c src/place/rank.h \
+	src/place/sumexact.c \
+	src/place/sumsolve.c \
+	src/place/swap.c \
+	src/place/tighten.c \
+	src/place/timeline.c src/place/timeline.h \
+	src/place/units.c src/place/units.h
+
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_place
+TESTS += tests/unit/test_place
+tests_unit_test_place_SOURCES = tests/unit/test_place.c tests/unit/place_support.h
+tests_unit_test_place_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_place_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_place_LDADD = $(TEST_LIBS)
+endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keeps the best of several answers. Ties stay with the first, so that the outcome does not
+ * depend on anything but the order in which they are shown. */
+#include <string.h>
+
+#include "policies.h"
+#include "rank.h"
+
+he_status he_contest_init(struct he_contest *c, const struct he_problem *p,
+                          enum he_objective objective, struct he_arena *arena)
+{
+    *c = (struct he_contest){ .problem = p, .objective = objective, .value = INFINITY };
+    c->device = he_arena_alloc(arena, p->task_count, sizeof *c->device);
+    c->order = he_arena_alloc(arena, p->task_count, sizeof *c->order);
+    if (!c->device || !c->order)
+        return he_no_memory();
+    return he_judge_init(&c->judge, p);
+}
+
+void he_contest_fini(struct he_contest *c)
+{
+    he_judge_fini(&c->judge);
+}
+
+he_status he_contest_enter(struct he_contest *c, const uint32_t *device, const uint32_t *order,
+                           const char *policy, double *value)
+{
+    he_status status = he_judge_run(&c->judge, device, order, false);
+    double found;
+
+    if (value)
+        *value = INFINITY;
+    if (status != HE_OK)
+        return status;
+    if (c->judge.shortfall.kind != HE_FITS) {
+        c->shortfall = c->judge.shortfall;
+        return HE_OK;
+    }
+    found = he_figures_value(&c->judge.figures, c->objective);
+    if (value)
+        *value = found;
+    if (c->has_best && !(found < c->value))
+        return HE_OK;
+    memmove(c->device, device, c->problem->task_count * sizeof *device);
+    memmove(c->order, order, c->problem->task_count * sizeof *order);
+    c->policy = policy;
+    c->value = found;
+    c->has_best = true;
+    return HE_OK;
+}
+
+he_status he_contest_enter_orders(struct he_contest *c, const struct he_placement *answer)
+{
+    const struct he_problem *p = c->problem;
+    struct he_arena scratch;
+    uint32_t *order;
+    he_status status = he_contest_enter(c, answer->device, answer->order, answer->policy, NULL);
+
+    if (status != HE_OK)
+        return status;
+    he_arena_init(&scratch, &p->arena.alloc);
+    order = he_arena_alloc(&scratch, p->task_count, sizeof *order);
+    status = order ? he_order_by_path(p, answer->device, order) : he_no_memory();
+    if (status == HE_OK)
+        status = he_contest_enter(c, answer->device, order, answer->policy, NULL);
+    for (uint32_t t = 0; order && t < p->task_count; t++)
+        order[t] = t;
+    if (status == HE_OK)
+        status = he_contest_enter(c, answer->device, order, answer->policy, NULL);
+    he_arena_fini(&scratch);
+    return status;
+}
+
+he_status he_contest_answer(const struct he_contest *c, struct he_arena *arena,
+                            struct he_placement *out)
+{
+    size_t bytes = c->problem->task_count * sizeof *out->device;
+
+    if (!c->has_best)
+        return c->shortfall.kind != HE_FITS
+                   ? he_error_set(HE_ERR_BUDGET, "every plan tried exceeds a budget")
+                   : he_error_set(HE_ERR_BUDGET, "no plan keeps to the devices' memory and resources");
+    out->policy = c->policy;
+    out->device = he_arena_copy(arena, c->device, bytes);
+    out->order = he_arena_copy(arena, c->order, bytes);
+    return out->device && out->order ? HE_OK : he_no_memory();
+}

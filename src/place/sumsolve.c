@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The whole search for a least sum. Without binding limits: the best start after
+ * descents, then cuts until none helps. With them: a multiplier per limit, raised
+ * where it is exceeded (Lagrangian relaxation, subgradient steps), every relaxed
+ * answer repaired and descended from within the limits, the best kept.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "judge.h"
+#include "minsum.h"
+#include "policies.h"
+
+/* Fixed amounts of work when no time limit is given; arcs and tensors looked at. */
+#define CUT_WORK 60000000u
+#define EXCHANGE_WORK 2000000u
+#define MOST_STARTS 16
+#define EXACT_UNITS 24
+#define EXACT_NODES 300000u
+
+struct solver {
+    struct he_min_sum sum;
+    const struct he_units *units;
+    const struct he_place_options *options;
+    struct he_arena *arena;
+    uint64_t deadline_ns; /* 0: none */
+    uint32_t *best, *start;
+    double least;
+    bool has_best;
+};
+
+static bool is_late(const struct solver *s)
+{
+    return s->deadline_ns && he_now_ns() > s->deadline_ns;
+}
+
+static void record(struct solver *s)
+{
+    if (!he_min_sum_is_within(&s->sum) || (s->has_best && !(s->sum.value < s->least)))
+        return;
+    s->has_best = true;
+    s->least = s->sum.value;
+    memcpy(s->best, s->sum.device, s->units->count * sizeof *s->best);
+}
+
+/* One unit, then connected units, until neither helps. */
+static void descend(struct solver *s)
+{
+    for (int round = 0; round < 8 && !is_late(s); round++) {
+        bool is_better = he_min_sum_descend(&s->sum, 20);
+
+        if (!he_min_sum_clusters(&s->sum) && !is_better)
+            break;
+    }
+}
+
+static he_status cut_and_descend(struct solver *s, uint64_t work)
+{
+    uint64_t end = s->sum.flow.work + work;
+    bool is_better = true;
+
+    while (is_better && s->sum.flow.work < end && !is_late(s)) {
+        he_status status = he_min_sum_swap(&s->sum, end - s->sum.flow.work, &is_better);
+
+        if (status != HE_OK)
+            return status;
+        if (is_better)
+            descend(s);
+    }
+    return HE_OK;
+}
+
+/* The start that prefers device @j; j == device_count: every unit where it is cheapest. */
+static he_status make_start(struct solver *s, uint32_t j)
+{
+    uint32_t d = s->units->problem->device_count;
+    struct he_arena scratch;
+    double *preference, dearest = 0.0;
+    he_status status = HE_OK;
+
+    he_arena_init(&scratch, &s->units->problem->arena.alloc);
+    preference = he_arena_alloc(&scratch, s->units->count, d * sizeof *preference);
+    if (!preference) {
+        he_arena_fini(&scratch);
+        return he_no_memory();
+    }
+    for (size_t k = 0; k < (size_t)s->units->count * d; k++) {
+        preference[k] = s->sum.unary[k];
+        if (!isinf(preference[k]) && fabs(preference[k]) > dearest)
+            dearest = fabs(preference[k]);
+    }
+    for (size_t u = 0; j < d && u < s->units->count; u++)
+        preference[u * d + j] = -2.0 * dearest - 1.0;
+    status = he_units_fit(s->units, preference, &scratch, s->start);
+    he_arena_fini(&scratch);
+    if (status == HE_OK)
+        he_min_sum_set(&s->sum, s->start);
+    return status;
+}
+
+static he_status try_starts(struct solver *s)
+{
+    uint32_t d = s->units->problem->device_count;
+
+    for (uint32_t k = 0; k <= d && k <= MOST_STARTS; k++) {
+        he_status status = make_start(s, k == 0 ? d : k - 1);
+
+        if (status == HE_ERR_BUDGET)
+            continue;
+        if (status != HE_OK)
+            return status;
+        record(s);
+        descend(s);
+        record(s);
+        if (is_late(s))
+            break;
+    }
+    return HE_OK;
+}
+
+/* --- Limits --- */
+
+struct multipliers {
+    double *weights;    /* per device, per byte */
+    double *resources;  /* [r * device_count + device] */
+    double *totals;     /* per resource */
+    double *unary;      /* the costs with them added */
+};
+
+static void add_multipliers(struct solver *s, const struct multipliers *m, const double *unary)
+{
+    const struct he_problem *p = s->units->problem;
+    size_t d = p->device_count, r_count = p->resource_count;
+
+    for (size_t u = 0; u < s->units->count; u++) {
+        for (size_t j = 0; j < d; j++) {
+            double extra = m->weights[j] * s->units->memory[u];
+
+            for (size_t r = 0; r < r_count; r++)
+                extra += (m->resources[r * d + j] + m->totals[r]) *
+                         s->units->amount[(u * r_count + r) * d + j];
+            m->unary[u * d + j] = unary[u * d + j] + extra;
+        }
+    }
+}
+
+/* One step along the subgradient: up where a limit is exceeded, down where there is room. */
+static double stepped(double multiplier, double used, double limit, double step)
+{
+    double moved;
+
+    if (isinf(limit))
+        return 0.0;
+    if (!(limit > 0.0))
+        limit = used > 0.0 ? used * 1e-3 : 1.0;
+    moved = multiplier + step / limit * (used - limit) / limit;
+    return moved > 0.0 ? moved : 0.0;
+}
+
+static void step_multipliers(struct solver *s, struct multipliers *m, double step)
+{
+    const struct he_problem *p = s->units->problem;
+    const struct he_load *load = &s->sum.load;
+
+    for (uint32_t j = 0; j < p->device_count; j++) {
+        uint32_t node = p->devices[j].memory_node;
+        double over = load->weights[j] / p->weight_limit[j];
+        double over_node = load->node_weights[node] / load->node_limit[node];
+
+        /* Whichever of the device and its memory is tighter. */
+        if (over_node > over)
+            m->weights[j] = stepped(m->weights[j], load->node_weights[node],
+                                    load->node_limit[node], step);
+        else
+            m->weights[j] = stepped(m->weights[j], load->weights[j], p->weight_limit[j], step);
+        for (size_t r = 0; r < p->resource_count; r++) {
+            size_t k = r * p->device_count + j;
+
+            if (p->resources[r].device_limits)
+                m->resources[k] = stepped(m->resources[k], load->resources[k],
+                                          p->resources[r].device_limits[j], step);
+        }
+    }
+    for (size_t r = 0; r < p->resource_count; r++)
+        m->totals[r] = stepped(m->totals[r], load->resource_totals[r], p->resources[r].limit, step);
+}
+
+struct offer {
+    double price; /* what leaving costs per byte or amount freed */
+    uint32_t unit;
+};
+
+static int compare_offers(const void *left, const void *right)
+{
+    const struct offer *a = left, *b = right;
+
+    if (a->price != b->price)
+        return a->price < b->price ? -1 : 1;
+    return a->unit < b->unit ? -1 : 1;
+}
+
+/* How much of what is exceeded on @j the unit takes; 0 when its leaving would not help. */
+static double relief(const struct he_min_sum *sum, uint32_t unit, uint32_t j)
+{
+    const struct he_units *u = sum->units;
+    const struct he_problem *p = u->problem;
+    uint32_t node = p->devices[j].memory_node;
+    double helps = 0.0;
+
+    if (!he_fits(sum->load.weights[j], p->weight_limit[j]) ||
+        !he_fits(sum->load.node_weights[node], sum->load.node_limit[node]))
+        helps += u->memory[unit] / sum->load.weights[j];
+    for (size_t r = 0; r < p->resource_count; r++) {
+        double used = sum->load.resources[r * p->device_count + j];
+        double amount = u->amount[(unit * p->resource_count + r) * p->device_count + j];
+
+        if (used > 0.0 &&
+            (!he_fits(sum->load.resource_totals[r], p->resources[r].limit) ||
+             (p->resources[r].device_limits && !he_fits(used, p->resources[r].device_limits[j]))))
+            helps += amount / used;
+    }
+    return helps;
+}
+
+static bool find_better_home(struct solver *s, uint32_t unit, double *delta, uint32_t *home)
+{
+    uint32_t d = s->units->problem->device_count, was = s->sum.device[unit];
+
+    *delta = INFINITY;
+    he_load_remove(&s->sum.load, unit, was);
+    for (uint32_t k = 0; k < d; k++) {
+        double change;
+
+        if (k == was || !he_load_has_room(&s->sum.load, unit, k))
+            continue;
+        change = he_min_sum_delta(&s->sum, unit, k);
+        if (change < *delta) {
+            *delta = change;
+            *home = k;
+        }
+    }
+    he_load_add(&s->sum.load, unit, was);
+    return !isinf(*delta);
+}
+
+/* Sends units away from devices that hold too much, the cheapest relief first. */
+static he_status repair(struct solver *s)
+{
+    struct offer *offers = he_alloc(&s->units->problem->arena.alloc, s->units->count,
+                                    sizeof *offers);
+
+    if (!offers)
+        return he_no_memory();
+    for (int round = 0; round < 4 && !he_min_sum_is_within(&s->sum); round++) {
+        uint32_t count = 0;
+
+        for (uint32_t u = 0; u < s->units->count; u++) {
+            double helps = relief(&s->sum, u, s->sum.device[u]), delta;
+            uint32_t home = 0;
+
+            if (helps > 0.0 && find_better_home(s, u, &delta, &home))
+                offers[count++] = (struct offer){ delta / helps, u };
+        }
+        if (count > 1)
+            qsort(offers, count, sizeof *offers, compare_offers);
+        for (uint32_t k = 0; k < count; k++) {
+            uint32_t home = 0;
+            double delta;
+
+            if (relief(&s->sum, offers[k].unit, s->sum.device[offers[k].unit]) > 0.0 &&
+                find_better_home(s, offers[k].unit, &delta, &home))
+                he_min_sum_move(&s->sum, offers[k].unit, home, delta);
+        }
+    }
+    he_free(&s->units->problem->arena.alloc, offers);
+    return HE_OK;
+}
+
+/* From the relaxed answer in the state to one within the limits, and down from there. */
+static he_status settle(struct solver *s, const double *unary)
+{
+    he_status status;
+
+    s->sum.unary = unary;
+    s->sum.is_relaxed = false;
+    he_min_sum_set(&s->sum, s->sum.device);
+    status = repair(s);
+    if (status != HE_OK || !he_min_sum_is_within(&s->sum))
+        return status;
+    descend(s);
+    if (he_min_sum_exchange(&s->sum, EXCHANGE_WORK))
+        descend(s);
+    record(s);
+    return HE_OK;
+}
+
+static he_status relax(struct solver *s, const double *unary)
+{
+    const struct he_problem *p = s->units->problem;
+    size_t d = p->device_count, cells = (size_t)s->units->count * d;
+    uint32_t rounds = cells > 100000 ? 12 : cells > 5000 ? 40 : 120;
+    struct multipliers m = { 0 };
+    uint32_t *relaxed = he_arena_alloc(s->arena, s->units->count, sizeof *relaxed);
+    double scale;
+    he_status status = HE_OK;
+
+    m.weights = he_arena_alloc(s->arena, d, sizeof(double));
+    m.resources = he_arena_alloc(s->arena, p->resource_count, d * sizeof(double));
+    m.totals = he_arena_alloc(s->arena, p->resource_count, sizeof(double));
+    m.unary = he_arena_alloc(s->arena, cells, sizeof(double));
+    if (!m.weights || !m.resources || !m.totals || !m.unary || !relaxed)
+        return he_no_memory();
+    memcpy(relaxed, s->has_best ? s->best : s->start, s->units->count * sizeof *relaxed);
+    he_min_sum_set(&s->sum, relaxed);
+    scale = s->sum.value;
+    for (uint32_t round = 0; status == HE_OK && round < rounds && !is_late(s); round++) {
+        add_multipliers(s, &m, unary);
+        s->sum.unary = m.unary;
+        s->sum.is_relaxed = true;
+        he_min_sum_set(&s->sum, relaxed);
+        descend(s);
+        status = cut_and_descend(s, CUT_WORK / rounds);
+        memcpy(relaxed, s->sum.device, s->units->count * sizeof *relaxed);
+        step_multipliers(s, &m, scale / (1.0 + 0.2 * round));
+        if (status == HE_OK)
+            status = settle(s, unary);
+        if (round == 0 && s->has_best && memcmp(relaxed, s->best, s->units->count * sizeof *relaxed) == 0)
+            break; /* no limit binds: the relaxed answer is the answer */
+    }
+    s->sum.unary = unary;
+    s->sum.is_relaxed = false;
+    return status;
+}
+
+/* True when everything on any one device would keep to every limit. */
+static bool limits_cannot_bind(const struct he_units *u)
+{
+    const struct he_problem *p = u->problem;
+    double memory = 0.0;
+
+    for (size_t r = 0; r < p->resource_count; r++) {
+        double most = 0.0;
+
+        for (uint32_t k = 0; k < u->count; k++) {
+            double largest = 0.0;
+
+            for (uint32_t j = 0; j < p->device_count; j++)
+                largest = fmax(largest, u->amount[(k * p->resource_count + r) * p->device_count + j]);
+            most += largest;
+        }
+        if (!he_fits(most, p->resources[r].limit))
+            return false;
+        for (uint32_t j = 0; p->resources[r].device_limits && j < p->device_count; j++) {
+            if (!he_fits(most, p->resources[r].device_limits[j]))
+                return false;
+        }
+    }
+    for (uint32_t k = 0; k < u->count; k++)
+        memory += u->memory[k];
+    for (uint32_t j = 0; j < p->device_count; j++) {
+        if (!he_fits(memory, p->weight_limit[j]))
+            return false;
+    }
+    return true;
+}
+
+static he_status solve(struct solver *s, bool *is_proven)
+{
+    const double *unary = s->sum.unary;
+    bool binds = !limits_cannot_bind(s->units);
+    he_status status = try_starts(s);
+
+    if (status != HE_OK)
+        return status;
+    if (s->has_best) {
+        he_min_sum_set(&s->sum, s->best);
+        status = cut_and_descend(s, CUT_WORK);
+        record(s);
+    } else {
+        for (uint32_t u = 0; u < s->units->count; u++) {
+            s->start[u] = 0;
+            for (uint32_t j = 1; j < s->units->problem->device_count; j++) {
+                if (he_unit_time(s->units, u, j) < he_unit_time(s->units, u, s->start[u]))
+                    s->start[u] = j;
+            }
+        }
+    }
+    if (status == HE_OK && binds)
+        status = relax(s, unary);
+    if (status == HE_OK && s->units->count <= EXACT_UNITS) {
+        he_min_sum_set(&s->sum, s->has_best ? s->best : s->start);
+        status = he_min_sum_exact(&s->sum, EXACT_NODES, s->arena, is_proven);
+        record(s);
+    }
+    if (status == HE_OK && !binds && s->units->problem->device_count == 1)
+        *is_proven = true;
+    if (status == HE_OK && !s->has_best)
+        return he_error_set(HE_ERR_BUDGET, "no assignment found that keeps to the devices' memory "
+                                           "and resources");
+    return status;
+}
+
+he_status he_min_sum_solve(const struct he_units *units, const double *unary,
+                           double transfer_scale, double launch_scale,
+                           const struct he_place_options *options, uint32_t *device,
+                           bool *is_proven)
+{
+    struct he_arena scratch;
+    struct solver s = { .units = units, .options = options, .arena = &scratch };
+    he_status status;
+
+    *is_proven = false;
+    he_arena_init(&scratch, &units->problem->arena.alloc);
+    s.deadline_ns = he_place_deadline(options);
+    s.best = he_arena_alloc(&scratch, units->count, sizeof *s.best);
+    s.start = he_arena_alloc(&scratch, units->count, sizeof *s.start);
+    status = s.best && s.start
+                 ? he_min_sum_init(&s.sum, units, unary, transfer_scale, launch_scale, &scratch)
+                 : he_no_memory();
+    if (status == HE_OK)
+        status = solve(&s, is_proven);
+    if (status == HE_OK)
+        memcpy(device, s.best, units->count * sizeof *device);
+    he_min_sum_fini(&s.sum);
+    he_arena_fini(&scratch);
+    return status;
+}
