@@ -57,6 +57,27 @@ typedef int32_t int_lanes __attribute__((vector_size(64), aligned(4), may_alias)
 #define MAGNITUDE(v) ((lanes)((int_lanes)(v) & 0x7fffffff))
 CPU_VECTOR double cpu_row_sum_abs(const float *x, int64_t n) ROW_SUM(MAGNITUDE, fabsf)
 
+CPU_VECTOR float cpu_row_dot(const float *x, const float *y, int64_t n)
+{
+    lanes a = {0}, b = {0}, c = {0}, d = {0};
+    float sum = 0.0f;
+    int64_t i = 0;
+
+#define PRODUCT(k) (AT(k) * *(const lanes *)(y + i + (k) * LANES))
+    for (; n - i >= 4 * LANES; i += 4 * LANES) {
+        a += PRODUCT(0);
+        b += PRODUCT(1);
+        c += PRODUCT(2);
+        d += PRODUCT(3);
+    }
+    for (; n - i >= LANES; i += LANES)
+        a += PRODUCT(0);
+#undef PRODUCT
+    for (; i < n; i++)
+        sum += x[i] * y[i];
+    return sum + (float)lanes_sum((a + b) + (c + d));
+}
+
 /* Minimum and maximum in an array of lanes: a plain loop over it vectorises. */
 #define EXTREME_LANES 64
 #define ROW_EXTREME(START, BETTER)                                              \

@@ -13,6 +13,7 @@ double cpu_row_sum(const float *x, int64_t n);
 double cpu_row_sum_abs(const float *x, int64_t n);
 /* Sum of (x - center)^2 */
 double cpu_row_sum_square(const float *x, int64_t n, float center);
+float cpu_row_dot(const float *a, const float *b, int64_t n);
 /* NaN when there is one; -infinity and +infinity for n = 0. */
 float cpu_row_max(const float *x, int64_t n);
 float cpu_row_min(const float *x, int64_t n);
