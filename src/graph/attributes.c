@@ -46,7 +46,8 @@ static he_status build_body(struct he_scope *scope, const struct onnx_graph *sou
 {
     struct he_scope inner;
     uint32_t *inputs;
-    he_status status = he_build_graph(scope->build, scope, source, &inner);
+    he_status status = he_build_graph(scope->build, scope, source, he_node_is(node, "If"),
+                                      &inner);
 
     if (status != HE_OK)
         return status;

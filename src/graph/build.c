@@ -241,7 +241,7 @@ static he_status build_outputs(struct he_scope *scope, const struct onnx_graph *
 }
 
 he_status he_build_graph(struct he_build *build, struct he_scope *parent,
-                         const struct onnx_graph *source, struct he_scope *scope)
+                         const struct onnx_graph *source, bool is_branch, struct he_scope *scope)
 {
     he_status status;
 
@@ -254,6 +254,7 @@ he_status he_build_graph(struct he_build *build, struct he_scope *parent,
         status = he_graph_new(NULL, parent->graph, source->name, &scope->graph);
         if (status != HE_OK)
             return status;
+        he_graph_store(scope->graph)->is_branch |= is_branch;
     } else {
         scope->graph = build->root;
         scope->graph->name = source->name ? source->name : "";
@@ -308,7 +309,7 @@ he_status he_graph_build(const struct he_model *model, const struct he_graph_opt
     he_arena_init(&build.scratch, alloc);
     status = he_graph_new(alloc, NULL, "", &build.root);
     if (status == HE_OK)
-        status = he_build_graph(&build, NULL, &model->graph, &scope);
+        status = he_build_graph(&build, NULL, &model->graph, false, &scope);
     if (status == HE_OK) {
         share_symbols(build.root, build.root);
         *out = build.root;

@@ -37,7 +37,8 @@ struct he_scope {
 
 /* A whole graph out of @source, recursively (build.c). */
 he_status he_build_graph(struct he_build *build, struct he_scope *parent,
-                         const struct onnx_graph *source, struct he_scope *scope) HE_MUST_CHECK;
+                         const struct onnx_graph *source, bool is_branch,
+                         struct he_scope *scope) HE_MUST_CHECK;
 
 /* Types and shapes of the root's inputs, from declarations, bindings and the
  * default (input_shapes.c). */

@@ -13,6 +13,36 @@
 /* Nodes with more inputs (a long Concat) take the slow way round the stack. */
 #define FEW 32
 
+/* What comes out of @node whatever the shapes of its inputs are. */
+static he_status infer_types(struct he_graph *graph, struct he_node *node,
+                             const struct he_value **inputs, struct he_value **outputs,
+                             struct he_arena *scratch)
+{
+    struct he_value *open = he_arena_alloc(scratch, node->input_count, sizeof *open);
+
+    if (!open)
+        return he_no_memory();
+    for (uint32_t k = 0; k < node->input_count; k++) {
+        if (!inputs[k])
+            continue;
+        open[k].name = inputs[k]->name;
+        open[k].dtype = inputs[k]->dtype;
+        open[k].producer = HE_NONE;
+        open[k].shape.rank = HE_RANK_UNKNOWN;
+        inputs[k] = &open[k];
+    }
+    if (he_op_infer(node, inputs, outputs) == HE_OK)
+        return HE_OK;
+    /* Not even that: everything behind it knows nothing either. */
+    for (uint32_t k = 0; k < node->output_count; k++) {
+        if (!he_node_has_output(node, k))
+            continue;
+        graph->values[node->outputs[k]].shape.rank = HE_RANK_UNKNOWN;
+        graph->values[node->outputs[k]].has_known_ints = false;
+    }
+    return HE_OK;
+}
+
 static he_status infer_plain(struct he_graph *graph, struct he_node *node)
 {
     const struct he_value *few_inputs[FEW], **inputs = few_inputs;
@@ -42,6 +72,11 @@ static he_status infer_plain(struct he_graph *graph, struct he_node *node)
             outputs[k]->has_known_ints = false; /* an earlier walk may have known more */
     }
     status = he_op_infer(node, inputs, outputs);
+    if (status == HE_ERR_SHAPE && he_graph_store(graph)->is_branch) {
+        /* The types at least: who takes this branch after all is told when it runs. */
+        he_graph_store(graph)->is_broken = true;
+        status = infer_types(graph, node, inputs, outputs, &scratch);
+    }
 fini:
     he_arena_fini(&scratch);
     return status;

@@ -4,6 +4,10 @@
  * from the node, the body is walked, its outputs give the node's. What a loop
  * carries may change its shape from round to round: the formal shape is widened
  * (differing dimensions become unknown) until the body gives what it takes.
+ *
+ * A branch of an If may be wrong for the shapes at hand and right for others; models count
+ * on its not being taken then. Its nodes that do not fit keep their types and lose
+ * their shapes (infer.c), and the other branch alone tells what the If gives.
  */
 #include "graph/store.h"
 
@@ -127,9 +131,21 @@ static he_status infer_if(struct he_graph *graph, struct he_node *node, he_body_
         if (taken >= 0 && b != taken)
             continue; /* it is never run, and need not fit */
         pass_captures(graph, node, bodies[b]);
+        he_graph_store(bodies[b])->is_broken = false;
         status = walk ? walk(context, bodies[b]) : he_graph_infer_nodes(bodies[b]);
         if (status != HE_OK)
             return status;
+    }
+    if (taken < 0) {
+        bool is_broken[2] = { he_graph_store(bodies[0])->is_broken,
+                              he_graph_store(bodies[1])->is_broken };
+
+        /* A branch that cannot run gives nothing: the other one tells the shapes. */
+        if (is_broken[0] != is_broken[1])
+            taken = is_broken[0];
+        else if (is_broken[0] && !he_graph_store(graph)->is_branch)
+            return he_error_set(HE_ERR_SHAPE, "neither branch fits the shapes it is given");
+        he_graph_store(graph)->is_broken |= is_broken[0] && is_broken[1];
     }
     for (uint32_t k = 0; k < node->output_count; k++) {
         const struct he_value *first, *second;
@@ -167,7 +183,7 @@ static he_status infer_states(struct he_graph *body, uint32_t first_state, uint3
             const struct he_value *out = &body->values[body->outputs[first_output + k]];
             struct he_shape wide = widen(&in->shape, &out->shape);
 
-            if (in->dtype != out->dtype)
+            if (in->dtype != out->dtype && !he_graph_store(body)->is_broken)
                 return he_error_set(HE_ERR_SHAPE,
                                     "state '%s' starts as %s and is %s after one round", in->name,
                                     he_dtype_name(in->dtype), he_dtype_name(out->dtype));
@@ -234,9 +250,11 @@ static he_status infer_loop(struct he_graph *graph, struct he_node *node, he_bod
         set_type(&body->values[body->inputs[2 + k]], start->dtype, &start->shape);
     }
     pass_captures(graph, node, body);
+    he_graph_store(body)->is_broken = false;
     status = infer_states(body, 2, 1, states);
     if (status == HE_OK && walk)
         status = walk(context, body);
+    he_graph_store(graph)->is_broken |= he_graph_store(body)->is_broken;
     if (status != HE_OK)
         return status;
     trips = trip_count(graph, node, body);
@@ -308,9 +326,11 @@ static he_status infer_scan(struct he_graph *graph, struct he_node *node, he_bod
         set_type(&body->values[body->inputs[k - skip]], in->dtype, &shape);
     }
     pass_captures(graph, node, body);
+    he_graph_store(body)->is_broken = false;
     status = infer_states(body, 0, 0, states);
     if (status == HE_OK && walk)
         status = walk(context, body);
+    he_graph_store(graph)->is_broken |= he_graph_store(body)->is_broken;
     if (status != HE_OK)
         return status;
     for (uint32_t k = 0; k < node->output_count; k++) {

@@ -200,7 +200,7 @@ static bool affine_replace(struct he_rewrite *rewrite, const struct affine *run,
     return true;
 }
 
-/* weights'[i] = weights[i] * scale[channel of i], as a new constant of the same shape. */
+/* Weights in rows of @inner, each times the scale of its channel, as a new constant. */
 static he_status scaled_weights(struct he_rewrite *rewrite, uint32_t weights, const double *scale,
                                 int64_t inner, uint32_t channels, int64_t repeat, uint32_t *out)
 {
@@ -213,13 +213,14 @@ static he_status scaled_weights(struct he_rewrite *rewrite, uint32_t weights, co
     if (status != HE_OK)
         return status;
     data = memory;
-    /* Element i belongs to channel (i / inner) % channels, in block (i / inner / channels / repeat). */
-    for (int64_t i = 0; i < count; i++) {
-        int64_t row = i / inner;
+    /* Row r holds channel r % channels, in block r / channels / repeat. */
+    for (int64_t row = 0; inner > 0 && row < count / inner; row++) {
         int64_t block = repeat ? row / channels / repeat : 0;
         double s = scale[row % channels + block * channels];
+        const struct he_value *old = &rewrite->graph->values[weights];
 
-        data[i] = (float)(he_constant_float(&rewrite->graph->values[weights], i) * s);
+        for (int64_t i = row * inner; i < (row + 1) * inner; i++)
+            data[i] = (float)(he_constant_float(old, i) * s);
     }
     return HE_OK;
 }

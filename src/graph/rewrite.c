@@ -285,14 +285,6 @@ struct he_attr *he_rewrite_attrs(struct he_rewrite *rewrite, uint32_t count)
     return he_arena_alloc(he_graph_arena(rewrite->graph), count, sizeof(struct he_attr));
 }
 
-float he_constant_float(const struct he_value *value, int64_t index)
-{
-    float out;
-
-    memcpy(&out, (const char *)value->data + (size_t)index * sizeof out, sizeof out);
-    return out;
-}
-
 bool he_constant_scalar(const struct he_value *value, float *out)
 {
     if (!value || !value->data || value->dtype != HE_FLOAT32 || he_shape_count(&value->shape) != 1)

@@ -10,6 +10,8 @@
 #ifndef HE_GRAPH_REWRITE_H
 #define HE_GRAPH_REWRITE_H
 
+#include <string.h>
+
 #include "graph/store.h"
 
 struct he_use {
@@ -68,8 +70,14 @@ struct he_attr *he_rewrite_attrs(struct he_rewrite *rewrite, uint32_t count);
 
 /* --- Looking at constants --- */
 
-/* Element @index of a float32 constant. */
-float he_constant_float(const struct he_value *value, int64_t index);
+/* Element @index of a float32 constant, which may lie anywhere. */
+static inline float he_constant_float(const struct he_value *value, int64_t index)
+{
+    float out;
+
+    memcpy(&out, (const char *)value->data + (size_t)index * sizeof out, sizeof out);
+    return out;
+}
 /* True for a float32 constant of one element; gives it. */
 bool he_constant_scalar(const struct he_value *value, float *out);
 /* The same, and near @expected (a few units in the last place). */

@@ -31,7 +31,8 @@ he_status he_graph_new(const struct he_allocator *alloc, struct he_graph *parent
         if (!graph || !store)
             return he_no_memory();
         *store = (struct he_graph_store){ .arena = arena,
-                                          .depth = he_graph_store(parent)->depth + 1 };
+                                          .depth = he_graph_store(parent)->depth + 1,
+                                          .is_branch = he_graph_store(parent)->is_branch };
         graph->owner = store;
     } else {
         struct root *root = he_alloc(alloc, 1, sizeof *root);

@@ -16,6 +16,10 @@
 struct he_graph_store {
     struct he_arena *arena; /* the root's, which holds everything */
     uint32_t depth; /* of nesting, 0 in the root */
+    /* Inside a branch of an If: what does not fit there may simply never run. */
+    bool is_branch;
+    /* Set while such a graph is walked: some node does not fit its inputs. */
+    bool is_broken;
     uint32_t value_capacity, node_capacity, input_capacity;
     /* Rank each output declares, HE_RANK_UNKNOWN when it declares none. */
     uint32_t *declared_ranks;
