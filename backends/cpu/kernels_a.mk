@@ -10,4 +10,5 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/kernels_scan.c backends/cpu/kernels_softmax.c \
 	backends/cpu/kernels_norm.c backends/cpu/kernels_batchnorm.c backends/cpu/kernels_lrn.c \
 	backends/cpu/gemm.h backends/cpu/gemm.c backends/cpu/matmul.h backends/cpu/kernels_matrix.c \
-	backends/cpu/kernels_matint.c backends/cpu/quant.h backends/cpu/kernels_quant.c
+	backends/cpu/kernels_matint.c backends/cpu/quant.h backends/cpu/kernels_quant.c \
+	backends/cpu/recurrent.h backends/cpu/recurrent_cells.c backends/cpu/kernels_recurrent.c

@@ -211,20 +211,25 @@ static const struct cpu_map maps[] = {
     {"GeluTanh", FLOATS(gelu_tanh), .is_costly = true}, /* Gelu with approximate = "tanh" */
 };
 
-const struct cpu_map *cpu_map_find(const struct he_node *node)
+const struct cpu_map *cpu_map_named(const char *op)
 {
-    const char *op = node->op;
     size_t k;
 
-    if (node->domain[0] && strcmp(node->domain, "ai.onnx") != 0)
-        return NULL;
-    if (!strcmp(op, "Gelu") && !strcmp(he_node_string(node, "approximate", "none"), "tanh"))
-        op = "GeluTanh";
     for (k = 0; k < sizeof maps / sizeof maps[0]; k++) {
         if (!strcmp(maps[k].op, op))
             return &maps[k];
     }
     return NULL;
+}
+
+const struct cpu_map *cpu_map_find(const struct he_node *node)
+{
+    if (node->domain[0] && strcmp(node->domain, "ai.onnx") != 0)
+        return NULL;
+    if (!strcmp(node->op, "Gelu") &&
+        !strcmp(he_node_string(node, "approximate", "none"), "tanh"))
+        return cpu_map_named("GeluTanh");
+    return cpu_map_named(node->op);
 }
 
 /* --- Kernels --- */

@@ -36,6 +36,7 @@ struct cpu_map {
 
 /* The row of @node's operator, or NULL. */
 const struct cpu_map *cpu_map_find(const struct he_node *node);
+const struct cpu_map *cpu_map_named(const char *op);
 
 /* Clip on float with limits as values; params[0] and [1]. */
 void cpu_clip_f32(void *out, const void *in, int64_t n, const float *params);
