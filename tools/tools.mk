@@ -1,1 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+bin_PROGRAMS += hetero
+hetero_SOURCES = \
+	tools/cmd_conform.c \
+	tools/cmd_devices.c \
+	tools/cmd_run.c \
+	tools/common.c \
+	tools/compare.c \
+	tools/hetero.h \
+	tools/main.c \
+	tools/options.c \
+	tools/sha256.c tools/sha256.h
+hetero_LDADD = libhe.la

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hetero devices: what is here. */
+#include "engine/engine.h"
+#include "hetero.h"
+
+static void put_rate(double value, const char *unit)
+{
+    static const struct {
+        double from;
+        const char *prefix;
+    } scales[] = { { 1e15, "P" }, { 1e12, "T" }, { 1e9, "G" }, { 1e6, "M" }, { 0, "" } };
+    size_t k = 0;
+
+    while (value < scales[k].from)
+        k++;
+    printf("%.3g %s%s", scales[k].from > 0 ? value / scales[k].from : value, scales[k].prefix, unit);
+}
+
+static void put_device(const struct he_machine_device *device)
+{
+    printf("%-10s %-7s %-8s %s", device->id, he_device_kind_name(device->kind),
+           device->backend[0] ? device->backend : "-", device->name);
+    if (device->driver[0])
+        printf(" (%s)", device->driver);
+    printf("%s\n%27s memory ", device->is_simulated ? " [simulated]" : "", "");
+    put_rate((double)device->memory_bytes, "B");
+    printf(", bandwidth ");
+    put_rate(device->bandwidth, "B/s");
+    if (device->peaks.fp32 > 0) {
+        printf(", fp32 ");
+        put_rate(device->peaks.fp32, "FLOP/s");
+    }
+    if (device->peaks.bf16 > 0) {
+        printf(", bf16 ");
+        put_rate(device->peaks.bf16, "FLOP/s");
+    }
+    if (device->peaks.int8 > 0) {
+        printf(", int8 ");
+        put_rate(device->peaks.int8, "OP/s");
+    }
+    if (device->shares[0])
+        printf(", shares '%s'", device->shares);
+    printf("\n");
+}
+
+static int run(const struct tool_args *args)
+{
+    const struct he_machine *machine;
+    struct he_engine *engine;
+    he_status status = tool_open_engine(args, &engine);
+
+    if (status != HE_OK)
+        return tool_fail(status);
+    machine = he_engine_machine(engine);
+    if (args->json) {
+        struct he_json_writer json;
+        struct he_text text;
+        int code;
+
+        he_text_init(&text, NULL);
+        he_json_begin(&json, &text, true);
+        he_machine_write_json(machine, &json);
+        he_text_append(&text, "\n", 1);
+        code = tool_print(&text);
+        he_engine_destroy(engine);
+        return code;
+    }
+    for (uint32_t d = 0; d < machine->device_count; d++)
+        put_device(&machine->devices[d]);
+    for (uint32_t k = 0; k < machine->link_count; k++) {
+        const struct he_machine_link *link = &machine->links[k];
+
+        printf("%s -> %s  ", machine->devices[link->from].id, machine->devices[link->to].id);
+        put_rate(link->bandwidth, "B/s");
+        printf(", %.3g us%s\n", link->latency_s * 1e6, link->is_measured ? "" : " (assumed)");
+    }
+    he_engine_destroy(engine);
+    return EXIT_DONE;
+}
+
+const struct tool_command cmd_devices = {
+    .name = "devices",
+    .summary = "lists what is here: devices, memory, peaks, links",
+    .usage = "devices [-c FILE.yaml] [-d LIST] [--json]",
+    .options = "",
+    .details = "Lists the devices of this machine, or of the machine a file or a line describes.",
+    .examples = "  hetero devices\n"
+                "  hetero devices --json\n"
+                "  hetero devices -d \"gpu:4(tflops=312,mem=80GB) cpu:1\"\n",
+    .run = run,
+};
