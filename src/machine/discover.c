@@ -8,10 +8,7 @@
 
 #include "core/device.h"
 #include "core/log.h"
-#include "machine/machine.h"
-
-#define DEFAULT_LINK_BANDWIDTH 12e9
-#define DEFAULT_LINK_LATENCY 10e-6
+#include "machine/keys.h"
 
 static he_status add_device(struct he_machine *machine, const struct he_backend *backend,
                             uint32_t index, uint32_t ordinal, const struct he_device_info *info)
@@ -61,31 +58,6 @@ static he_status list_devices(struct he_machine *machine, const struct he_backen
     return backend->enumerate(*infos, *count, count);
 }
 
-static he_status add_links(struct he_machine *machine)
-{
-    uint32_t n = machine->device_count;
-
-    machine->links = he_arena_alloc(&machine->arena, (size_t)n * n, sizeof *machine->links);
-    if (!machine->links)
-        return he_no_memory();
-    for (uint32_t from = 0; from < n; from++) {
-        for (uint32_t to = 0; to < n; to++) {
-            bool touches_host = ((machine->devices[from].caps | machine->devices[to].caps) &
-                                 HE_CAP_HOST_MEMORY) != 0;
-
-            if (he_machine_same_memory(machine, from, to) || !touches_host)
-                continue;
-            machine->links[machine->link_count++] = (struct he_machine_link){
-                .from = from,
-                .to = to,
-                .bandwidth = DEFAULT_LINK_BANDWIDTH,
-                .latency_s = DEFAULT_LINK_LATENCY,
-            };
-        }
-    }
-    return HE_OK;
-}
-
 static he_status discover_into(struct he_machine *machine)
 {
     size_t backend_count = he_backend_count();
@@ -115,7 +87,7 @@ static he_status discover_into(struct he_machine *machine)
                 return status;
         }
     }
-    return add_links(machine);
+    return he_machine_default_links(machine);
 }
 
 he_status he_machine_create(const char *source, const struct he_allocator *alloc,

@@ -94,6 +94,9 @@ he_status he_machine_load(const char *path, const struct he_allocator *alloc,
                           struct he_machine **out) HE_MUST_CHECK;
 he_status he_machine_parse(const char *name, const char *text, size_t size,
                            const struct he_allocator *alloc, struct he_machine **out) HE_MUST_CHECK;
+/* The same text as a description only: real devices need not be here, and are not completed. */
+he_status he_machine_describe(const char *name, const char *text, size_t size,
+                              const struct he_allocator *alloc, struct he_machine **out) HE_MUST_CHECK;
 /* "cpu:2 gpu:1(tflops=312,mem=80GB)" (simulated), "CPU:0,GPU:0" or
  * "HETERO:GPU:0,CPU:0" (real, in order of preference), "CPU:0(cores=0),CPU:1(cores=1)". */
 he_status he_machine_from_line(const char *line, const struct he_allocator *alloc,
