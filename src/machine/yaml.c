@@ -9,6 +9,7 @@
 
 #include "core/file.h"
 #include "machine/budget.h"
+#include "machine/catalogue.h"
 #include "machine/keys.h"
 
 struct reader {
@@ -153,7 +154,7 @@ static he_status read_device(struct reader *r, const yaml_node_t *mapping,
                              struct he_machine **present)
 {
     struct he_machine_device device, *slot;
-    bool is_simulated;
+    bool is_simulated = false;
     he_status status;
 
     if (mapping->type != YAML_MAPPING_NODE)
