@@ -13,14 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_CPUS 1024
 #define HEADER_BYTES 64 /* in front of each buffer, keeps its alignment */
 
 struct cpu_device {
     struct he_allocator alloc;
     struct cpu_compile settings;
-    cpu_set_t cpus;
-    bool is_narrowed; /* the mask is smaller than the process's: pin workers */
     uint64_t memory_cap;
     _Atomic uint64_t memory_used;
 };
@@ -39,47 +36,35 @@ static void default_free(void *self, void *memory)
     free(memory);
 }
 
-/* "0-3,8": the cores asked for, all of which must be ours. */
-static he_status choose_cpus(const char *list, struct cpu_device *dev, uint32_t *core_count)
+/* "0-3,8": the processors asked for, all of which must be ours; NULL: all that are. */
+static he_status choose_cpus(const char *list, uint32_t chosen[CPU_MAX_CPUS], uint32_t *count)
 {
-    uint32_t allowed[MAX_CPUS], chosen[MAX_CPUS], allowed_count, count = 0, k;
-    hwloc_bitmap_t wanted = NULL, valid = NULL;
+    uint32_t allowed[CPU_MAX_CPUS], allowed_count = cpu_host_cpus(allowed), k;
+    hwloc_bitmap_t wanted = hwloc_bitmap_alloc(), valid = hwloc_bitmap_alloc();
     char range[128];
     he_status status = HE_OK;
 
-    allowed_count = cpu_host_cpus(allowed, MAX_CPUS);
-    if (allowed_count > MAX_CPUS)
-        allowed_count = MAX_CPUS;
-    CPU_ZERO(&dev->cpus);
-    wanted = hwloc_bitmap_alloc();
-    valid = hwloc_bitmap_alloc();
+    *count = 0;
     if (!wanted || !valid) {
         status = cpu_no_memory();
         goto free_sets;
     }
     for (k = 0; k < allowed_count; k++)
         hwloc_bitmap_set(valid, allowed[k]);
-    hwloc_bitmap_list_snprintf(range, sizeof range, valid);
-    if (list) {
-        if (hwloc_bitmap_list_sscanf(wanted, list) < 0 || hwloc_bitmap_iszero(wanted) ||
-            !hwloc_bitmap_isincluded(wanted, valid)) {
-            status = he_error_set(HE_ERR_NO_DEVICE,
-                                  "cores \"%s\": expected a list out of %s, the cores this "
-                                  "process may use",
-                                  list, range);
-            goto free_sets;
-        }
-    } else {
+    if (!list) {
         hwloc_bitmap_copy(wanted, valid);
+    } else if (hwloc_bitmap_list_sscanf(wanted, list) < 0 || hwloc_bitmap_iszero(wanted) ||
+               !hwloc_bitmap_isincluded(wanted, valid)) {
+        hwloc_bitmap_list_snprintf(range, sizeof range, valid);
+        status = he_error_set(HE_ERR_NO_DEVICE,
+                              "cores \"%s\": expected a list out of %s, the cores this process "
+                              "may use",
+                              list, range);
+        goto free_sets;
     }
-    for (k = 0; k < allowed_count; k++) {
-        if (!hwloc_bitmap_isset(wanted, allowed[k]))
-            continue;
-        CPU_SET(allowed[k], &dev->cpus);
-        chosen[count++] = allowed[k];
-    }
-    dev->is_narrowed = count < allowed_count;
-    *core_count = cpu_host_cores(chosen, count);
+    for (k = 0; k < allowed_count; k++)
+        if (hwloc_bitmap_isset(wanted, allowed[k]))
+            chosen[(*count)++] = allowed[k];
 
 free_sets:
     hwloc_bitmap_free(wanted);
@@ -87,12 +72,42 @@ free_sets:
     return status;
 }
 
+/* The team for a list of cores; *threads 0 means one per physical core, as far as the
+ * allowance of processor time goes. */
+static he_status make_team(const struct he_allocator *alloc, const char *list, uint32_t *threads,
+                           struct cpu_team **out)
+{
+    uint32_t cpus[CPU_MAX_CPUS], core_of[CPU_MAX_CPUS], count, core_count, k;
+    struct cpu_host host;
+    cpu_set_t all, *cores;
+    he_status status = choose_cpus(list, cpus, &count);
+
+    *out = NULL;
+    if (status != HE_OK)
+        return status;
+    core_count = cpu_host_cores(cpus, count, core_of);
+    if (!*threads) {
+        cpu_host_read(&host);
+        *threads = core_count < host.core_count ? core_count : host.core_count;
+    }
+    cores = cpu_alloc(alloc, core_count, sizeof *cores); /* zeroed: empty sets */
+    if (!cores)
+        return cpu_no_memory();
+    CPU_ZERO(&all);
+    for (k = 0; k < count; k++) {
+        CPU_SET(cpus[k], &all);
+        CPU_SET(cpus[k], &cores[core_of[k]]);
+    }
+    status = cpu_team_create(alloc, *threads, &all, cores, core_count, out);
+    cpu_free(alloc, cores);
+    return status;
+}
+
 he_status cpu_device_open(const struct he_device_config *config, bool use_bf16, void **out)
 {
     struct he_allocator alloc = { default_alloc, default_free, NULL };
     struct cpu_device *dev;
-    struct cpu_host host;
-    uint32_t threads = 0;
+    uint32_t threads = config ? config->threads : 0;
     he_status status;
 
     *out = NULL;
@@ -103,28 +118,15 @@ he_status cpu_device_open(const struct he_device_config *config, bool use_bf16, 
         return cpu_no_memory();
     dev->alloc = alloc;
     dev->memory_cap = config ? config->memory_bytes : 0;
-    status = choose_cpus(config ? config->cores : NULL, dev, &threads);
-    if (status != HE_OK)
-        goto free_dev;
-    if (config && config->threads) {
-        threads = config->threads;
-    } else {
-        cpu_host_read(&host);
-        if (threads > host.core_count)
-            threads = host.core_count; /* the allowance of processor time */
+    dev->settings = (struct cpu_compile){ .alloc = alloc, .use_bf16 = use_bf16 };
+    status = make_team(&alloc, config ? config->cores : NULL, &threads, &dev->settings.team);
+    if (status != HE_OK) {
+        cpu_free(&alloc, dev);
+        return status;
     }
-    dev->settings = (struct cpu_compile){
-        .alloc = alloc, .threads = threads, .use_bf16 = use_bf16,
-    };
-    status = cpu_team_create(&alloc, threads, &dev->settings.team);
-    if (status != HE_OK)
-        goto free_dev;
+    dev->settings.threads = threads;
     *out = dev;
     return HE_OK;
-
-free_dev:
-    cpu_free(&alloc, dev);
-    return status;
 }
 
 static void device_close(void *self)
@@ -148,10 +150,9 @@ static he_status enter_thread(void *self, bool is_worker)
 {
     struct cpu_device *dev = self;
 
-    /* OpenMP's threads inherit the mask of the thread that first needs them. A
-     * refusal costs speed, not correctness. */
-    if (is_worker && dev->is_narrowed)
-        pthread_setaffinity_np(pthread_self(), sizeof dev->cpus, &dev->cpus);
+    /* OpenMP's threads inherit the mask of the thread that first needs them. */
+    if (is_worker)
+        cpu_team_own_thread(dev->settings.team);
     return HE_OK;
 }
 
@@ -224,8 +225,14 @@ static he_status compile(void *self, const struct he_region *region, void **out)
 {
     struct cpu_device *dev = self;
     struct cpu_program *program = NULL;
-    he_status status = cpu_program_create(&dev->settings, region, &program);
+    struct cpu_team_guard guard;
+    he_status status;
 
+    /* oneDNN chooses its kernels for the number of threads it sees now. */
+    cpu_openmp_open();
+    cpu_team_begin(dev->settings.team, false, &guard);
+    status = cpu_program_create(&dev->settings, region, &program);
+    cpu_team_end(&guard);
     *out = program;
     return status;
 }
@@ -290,11 +297,14 @@ static he_status instance_set(void *self, void *instance, uint32_t slot,
 
 static he_status launch(void *self, void *instance, const struct he_launch *options)
 {
+    const struct cpu_instance *i = instance;
     struct cpu_device *dev = self;
-    int previous = cpu_team_begin(dev->settings.team);
-    he_status status = cpu_instance_run(instance, options ? options->task_ns : NULL);
+    struct cpu_team_guard guard;
+    he_status status;
 
-    cpu_team_end(previous);
+    cpu_team_begin(dev->settings.team, i->program->is_heavy, &guard);
+    status = cpu_instance_run(instance, options ? options->task_ns : NULL);
+    cpu_team_end(&guard);
     return status;
 }
 

@@ -18,10 +18,12 @@ struct cpu_host {
     struct he_peaks peaks; /* of core_count cores */
 };
 void cpu_host_read(struct cpu_host *out);
-/* Gives up to @capacity of the allowed logical processors, ascending, and their count. */
-uint32_t cpu_host_cpus(uint32_t *cpus, uint32_t capacity);
-/* How many physical cores these stand on. */
-uint32_t cpu_host_cores(const uint32_t *cpus, uint32_t count);
+#define CPU_MAX_CPUS 1024
+/* Gives the allowed logical processors, ascending, and their count. Those of the first
+ * call count: threads that we bind later on do not see all of them. */
+uint32_t cpu_host_cpus(uint32_t cpus[CPU_MAX_CPUS]);
+/* On how many physical cores these stand; core_of[k] numbers that of cpus[k] from 0. */
+uint32_t cpu_host_cores(const uint32_t *cpus, uint32_t count, uint32_t *core_of);
 
 /* @use_bf16: multiply in bfloat16, which the configuration must allow. */
 he_status cpu_device_open(const struct he_device_config *config, bool use_bf16, void **dev);

@@ -6,36 +6,34 @@
  */
 #include "device.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 
-#define MAX_CPUS 4096
+static uint32_t allowed_cpus[CPU_MAX_CPUS], allowed_count;
+static pthread_once_t allowed_once = PTHREAD_ONCE_INIT;
 
-uint32_t cpu_host_cpus(uint32_t *cpus, uint32_t capacity)
+static void read_allowed(void)
 {
-    cpu_set_t *set = CPU_ALLOC(MAX_CPUS);
-    size_t size = CPU_ALLOC_SIZE(MAX_CPUS);
-    uint32_t count = 0, k;
+    cpu_set_t set;
+    uint32_t k;
 
-    if (set && sched_getaffinity(0, size, set) == 0) {
-        for (k = 0; k < MAX_CPUS; k++) {
-            if (!CPU_ISSET_S(k, size, set))
-                continue;
-            if (count < capacity)
-                cpus[count] = k;
-            count++;
-        }
-    }
-    CPU_FREE(set);
-    if (!count) { /* an affinity that cannot be read: one processor there must be */
-        if (capacity)
-            cpus[0] = 0;
-        count = 1;
-    }
-    return count;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        for (k = 0; k < CPU_MAX_CPUS && k < CPU_SETSIZE; k++)
+            if (CPU_ISSET(k, &set))
+                allowed_cpus[allowed_count++] = k;
+    if (!allowed_count) /* a mask that cannot be read: one processor there must be */
+        allowed_count = 1;
+}
+
+uint32_t cpu_host_cpus(uint32_t cpus[CPU_MAX_CPUS])
+{
+    pthread_once(&allowed_once, read_allowed);
+    memcpy(cpus, allowed_cpus, sizeof allowed_cpus);
+    return allowed_count;
 }
 
 /* The first number of a small file; @fallback when it is absent or not a number. */
@@ -52,20 +50,21 @@ static long long file_number(const char *path, long long fallback)
     return number;
 }
 
-uint32_t cpu_host_cores(const uint32_t *cpus, uint32_t count)
+uint32_t cpu_host_cores(const uint32_t *cpus, uint32_t count, uint32_t *core_of)
 {
-    uint32_t first[1024], core_count = 0, k, j;
+    uint32_t first[CPU_MAX_CPUS], core_count = 0, sibling, k, j;
     char path[96];
 
-    for (k = 0; k < count && core_count < 1024; k++) {
+    for (k = 0; k < count; k++) {
         /* The lowest sibling names the core: "0,64" or "0-1". */
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list",
                  cpus[k]);
-        first[core_count] = (uint32_t)file_number(path, cpus[k]);
-        for (j = 0; j < core_count && first[j] != first[core_count]; j++)
+        sibling = (uint32_t)file_number(path, cpus[k]);
+        for (j = 0; j < core_count && first[j] != sibling; j++)
             ;
         if (j == core_count)
-            core_count++;
+            first[core_count++] = sibling;
+        core_of[k] = j;
     }
     return core_count;
 }
@@ -188,12 +187,12 @@ static void set_peaks(struct cpu_host *host, const struct cpuinfo *cpu)
 
 void cpu_host_read(struct cpu_host *out)
 {
-    uint32_t cpus[1024], limit;
+    uint32_t cpus[CPU_MAX_CPUS], core_of[CPU_MAX_CPUS], limit;
     struct cpuinfo cpu;
 
     *out = (struct cpu_host){ 0 };
-    out->cpu_count = cpu_host_cpus(cpus, 1024);
-    out->core_count = cpu_host_cores(cpus, out->cpu_count < 1024 ? out->cpu_count : 1024);
+    out->cpu_count = cpu_host_cpus(cpus);
+    out->core_count = cpu_host_cores(cpus, out->cpu_count, core_of);
     limit = allowance();
     if (limit && limit < out->core_count)
         out->core_count = limit;

@@ -5,21 +5,35 @@
  * first program is compiled; without it, or with one thread, nothing here makes
  * an OpenMP call that starts a thread.
  *
- * libgomp's threads spin at barriers, by default (almost) without bound. On a machine with other
- * work that makes a parallel loop up to a thousand times slower, so the spin
- * is bounded before the library loads (docs/decisions/0003-openmp-wait-policy.md).
+ * libgomp's threads spin at barriers, by default for milliseconds, and when the
+ * scheduler has put two of them on one core every barrier costs that long. So
+ * the spin is bounded before the library loads, and a team that has a core for
+ * each thread is bound to its cores (docs/decisions/0003-openmp-wait-policy.md).
  */
 #include "program.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
-#define SPIN_COUNT "20000"
+/* About 50 us of pause instructions: what it costs to sleep and be woken. */
+#define SPIN_COUNT "1000"
 
 struct cpu_team {
     uint32_t threads;
+    uint32_t id;       /* never 0, never used again */
+    bool is_bound;     /* thread k belongs on places[k] */
+    cpu_set_t cpus;    /* all of them */
+    cpu_set_t *places; /* one per thread when is_bound */
 };
+
+/* The team whose place this thread has taken; 0: none, its mask is what it was born with. */
+static _Thread_local uint32_t bound_team;
+/* The team whose other threads this one has sent to their places. They are born with its
+ * mask, so a bound first thread must do that before it starts any loop. */
+static _Thread_local uint32_t settled_team;
 
 /* Set once by open_once(), then read freely. */
 static struct {
@@ -74,17 +88,37 @@ bool cpu_openmp_open(void)
 }
 
 he_status cpu_team_create(const struct he_allocator *alloc, uint32_t threads,
+                          const cpu_set_t *cpus, const cpu_set_t *cores, uint32_t core_count,
                           struct cpu_team **out)
 {
-    *out = cpu_alloc(alloc, 1, sizeof **out);
-    if (!*out)
+    static _Atomic uint32_t last_id;
+    struct cpu_team *team = cpu_alloc(alloc, 1, sizeof *team);
+    uint32_t k;
+
+    *out = NULL;
+    if (!team)
         return cpu_no_memory();
-    (*out)->threads = threads ? threads : 1;
+    team->threads = threads ? threads : 1;
+    team->id = atomic_fetch_add(&last_id, 1) + 1;
+    team->cpus = *cpus;
+    team->is_bound = team->threads > 1 && team->threads == core_count;
+    if (team->is_bound) {
+        team->places = cpu_alloc(alloc, core_count, sizeof *team->places);
+        if (!team->places) {
+            cpu_team_destroy(alloc, team);
+            return cpu_no_memory();
+        }
+        for (k = 0; k < core_count; k++)
+            team->places[k] = cores[k];
+    }
+    *out = team;
     return HE_OK;
 }
 
 void cpu_team_destroy(const struct he_allocator *alloc, struct cpu_team *team)
 {
+    if (team)
+        cpu_free(alloc, team->places);
     cpu_free(alloc, team);
 }
 
@@ -93,35 +127,91 @@ uint32_t cpu_team_threads(const struct cpu_team *team)
     return team ? team->threads : 1;
 }
 
-/* oneDNN asks OpenMP how many threads to use, per calling thread. The caller's
- * own setting is put back, since the thread may be the application's. Only
- * programs are bracketed, and those exist after cpu_openmp_open(). */
-int cpu_team_begin(const struct cpu_team *team)
-{
-    int previous;
+/* --- Places --- */
 
+/* A refusal costs speed, not correctness. */
+static void set_mask(const cpu_set_t *mask)
+{
+    pthread_setaffinity_np(pthread_self(), sizeof *mask, mask);
+}
+
+/*
+ * Only a team of two binds its first thread. libgomp lets threads go when a
+ * team shrinks (oneDNN chooses the size of each loop) and starts new ones later, which
+ * inherit the mask of the first: if that were one core they would all begin
+ * there. Two threads never shrink, since a loop of one needs no team.
+ */
+static bool binds_first(const struct cpu_team *team)
+{
+    return team->is_bound && team->threads == 2;
+}
+
+static void take_place(const struct cpu_team *team, int k)
+{
+    if (bound_team == team->id)
+        return;
+    if (k == 0)
+        return; /* the first thread is bound by whoever owns it */
+    if (team->is_bound && (uint32_t)k < team->threads)
+        set_mask(&team->places[k]);
+    else if (bound_team)
+        set_mask(&team->cpus);
+    bound_team = team->id;
+}
+
+static void take_places(void *team)
+{
+    take_place(team, openmp.thread_num());
+}
+
+void cpu_team_own_thread(const struct cpu_team *team)
+{
+    set_mask(binds_first(team) ? &team->places[0] : &team->cpus);
+    bound_team = team->id;
+}
+
+void cpu_team_begin(const struct cpu_team *team, bool is_heavy, struct cpu_team_guard *guard)
+{
+    *guard = (struct cpu_team_guard){ 0 };
     if (!has_openmp)
-        return 0;
-    previous = openmp.get_max_threads();
-    if (previous == (int)team->threads)
-        return 0;
-    openmp.set_num_threads((int)team->threads);
-    return previous;
+        return;
+    /* oneDNN asks OpenMP how many threads to use, per calling thread. */
+    guard->threads = openmp.get_max_threads();
+    if (guard->threads == (int)team->threads)
+        guard->threads = 0;
+    else
+        openmp.set_num_threads((int)team->threads);
+    if (!team->is_bound || (!is_heavy && bound_team != team->id))
+        return;
+    if (bound_team != team->id && binds_first(team)) {
+        guard->has_mask = pthread_getaffinity_np(pthread_self(), sizeof guard->mask,
+                                                 &guard->mask) == 0;
+        set_mask(&team->places[0]);
+    }
+    if (settled_team != team->id) {
+        openmp.parallel(take_places, (void *)(uintptr_t)team, team->threads, 0);
+        settled_team = team->id;
+    }
 }
 
-void cpu_team_end(int previous)
+void cpu_team_end(const struct cpu_team_guard *guard)
 {
-    if (previous)
-        openmp.set_num_threads(previous);
+    if (guard->threads)
+        openmp.set_num_threads(guard->threads);
+    if (guard->has_mask)
+        set_mask(&guard->mask);
 }
+
+/* --- Loops --- */
 
 struct job {
     void (*body)(void *arg, int64_t begin, int64_t end);
     void *arg;
-    int64_t count;
+    const struct cpu_team *team;
+    int64_t count, parts;
 };
 
-/* Part k of n of [0, count), without overflow. */
+/* Where part k of n of [0, count) begins, without overflow. */
 static int64_t part_begin(int64_t count, int64_t k, int64_t n)
 {
     int64_t rest = count % n;
@@ -129,33 +219,32 @@ static int64_t part_begin(int64_t count, int64_t k, int64_t n)
     return count / n * k + (k < rest ? k : rest);
 }
 
-/* The runtime may give fewer threads than asked for: the split goes by what is there. */
-static void run_part(void *data)
+/* The runtime may give fewer threads than asked for; then each does several parts. */
+static void run_parts(void *data)
 {
     const struct job *job = data;
     int64_t k = openmp.thread_num(), n = openmp.num_threads();
-    int64_t begin = part_begin(job->count, k, n), end = part_begin(job->count, k + 1, n);
 
-    if (begin < end)
-        job->body(job->arg, begin, end);
+    take_place(job->team, (int)k);
+    for (; k < job->parts; k += n)
+        job->body(job->arg, part_begin(job->count, k, job->parts),
+                  part_begin(job->count, k + 1, job->parts));
 }
 
 void cpu_parallel(struct cpu_team *team, int64_t count, int64_t grain,
                   void (*body)(void *arg, int64_t begin, int64_t end), void *arg)
 {
-    struct job job = { body, arg, count };
-    int64_t parts;
+    struct job job = { body, arg, team, count, 0 };
 
     if (count <= 0)
         return;
-    if (grain < 1)
-        grain = 1;
-    parts = count / grain;
-    if (team && parts > team->threads)
-        parts = team->threads;
-    if (!team || team->threads <= 1 || parts <= 1 || !has_openmp || openmp.in_parallel()) {
+    job.parts = grain > 1 ? count / grain : count;
+    if (team && job.parts > team->threads)
+        job.parts = team->threads;
+    if (!team || team->threads <= 1 || job.parts <= 1 || !has_openmp || openmp.in_parallel()) {
         body(arg, 0, count);
         return;
     }
-    openmp.parallel(run_part, &job, (unsigned)parts, 0);
+    /* Always the whole team: a smaller one would end threads. */
+    openmp.parallel(run_parts, &job, team->threads, 0);
 }

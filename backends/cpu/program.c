@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+/* Some 100 us of one core. */
+#define HEAVY_WORK 3e6
+
 typedef he_status (*step_maker)(const struct cpu_compile *c, const struct he_task *task,
                                 struct cpu_step **out);
 
@@ -85,8 +88,10 @@ he_status cpu_program_create(const struct cpu_compile *settings, const struct he
                              struct cpu_program **out)
 {
     struct cpu_compile c = *settings;
+    const struct he_work *task_work;
     struct cpu_program *program;
     he_status status = HE_OK;
+    double work = 0;
     uint32_t k;
 
     *out = NULL;
@@ -117,6 +122,8 @@ he_status cpu_program_create(const struct cpu_compile *settings, const struct he
         if (status != HE_OK)
             break;
         program->step_count++;
+        task_work = &region->graph->tasks[region->tasks[k]].work;
+        work += task_work->flops + task_work->read_bytes + task_work->write_bytes;
         if (program->steps[k]->workspace_bytes > program->workspace_bytes)
             program->workspace_bytes = program->steps[k]->workspace_bytes;
         program->constant_bytes += program->steps[k]->constant_bytes;
@@ -125,6 +132,7 @@ he_status cpu_program_create(const struct cpu_compile *settings, const struct he
         cpu_program_destroy(program);
         return status;
     }
+    program->is_heavy = work > HEAVY_WORK;
     *out = program;
     return HE_OK;
 }

@@ -19,6 +19,8 @@
 
 #include "kernel.h"
 
+#include <sched.h>
+
 /* --- Memory: the device's allocator, zeroed and checked (memory.c) --- */
 
 void *cpu_alloc(const struct he_allocator *alloc, size_t count, size_t size);
@@ -47,12 +49,25 @@ he_status cpu_value_bytes(const struct he_value *value, size_t *out);
 
 /* --- The team (parallel.c) --- */
 
+/* @cores: the processors of each physical core, together @cpus. With a core for
+ * each thread, threads are bound to them. */
 he_status cpu_team_create(const struct he_allocator *alloc, uint32_t threads,
+                          const cpu_set_t *cpus, const cpu_set_t *cores, uint32_t core_count,
                           struct cpu_team **out);
 void cpu_team_destroy(const struct he_allocator *alloc, struct cpu_team *team);
-/* Between begin and end, OpenMP regions of the calling thread use the team's size. */
-int cpu_team_begin(const struct cpu_team *team);
-void cpu_team_end(int previous);
+/* Binds the calling thread, which belongs to us for good, to the team's cores. */
+void cpu_team_own_thread(const struct cpu_team *team);
+
+/* Between begin and end, OpenMP loops of the calling thread use the team. What was
+ * changed of a thread that may be the application's is put back; binding it is only worth it
+ * when @is_heavy work follows. */
+struct cpu_team_guard {
+    int threads; /* to be restored; 0: nothing */
+    bool has_mask;
+    cpu_set_t mask;
+};
+void cpu_team_begin(const struct cpu_team *team, bool is_heavy, struct cpu_team_guard *guard);
+void cpu_team_end(const struct cpu_team_guard *guard);
 
 /* --- Programs and instances --- */
 
@@ -64,6 +79,7 @@ struct cpu_program {
     struct cpu_step **steps; /* per task of the region */
     uint32_t step_count;
     bool *has_alias; /* per slot: some view shares its memory */
+    bool is_heavy; /* long enough that binding threads pays */
     size_t workspace_bytes, constant_bytes;
 };
 

@@ -962,13 +962,15 @@ START_TEST(memory_may_run_out_anywhere)
 {
     struct he_graph *g;
     uint32_t x, y, node;
-    const void *data = FLOATS(0, 1, 0, 2, 3, 4);
+    static const int64_t integers[] = { -1, 2, -3, 4 };
     static const uint8_t yes = 1;
+    const void *data = FLOATS(0, 1, 0, 2, 3, 4);
     he_status status = HE_ERR_NO_MEMORY;
     long live = heap.live, n;
 
     if (_i == 0) {
         g = three_steps(&x, &y);
+        data = integers;
     } else if (_i == 1) {
         g = nonzero_elements(&x, &y);
         build_fuse(g, 2);
