@@ -19,4 +19,5 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/conv_rows.inc backends/cpu/kernels_conv.c \
 	backends/cpu/kernels_conv_transpose.c \
 	backends/cpu/kernels_pool.c \
-	backends/cpu/kernels_global_pool.c
+	backends/cpu/kernels_global_pool.c \
+	backends/cpu/resize.h backends/cpu/resize.c backends/cpu/kernels_resize.c

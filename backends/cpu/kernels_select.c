@@ -22,7 +22,8 @@ static he_status run_non_zero(struct cpu_call *call)
     const struct he_tensor *in = &call->in[0];
     uint32_t rank = in->shape.rank, d;
     int64_t k, rest, at, found = 0, count = cpu_count(in), *out;
-    struct he_shape shape = {.rank = 2, .dims = {rank, 0}};
+    struct he_shape shape = {.rank = 2,
+                             .dims = {rank ? rank : 1, 0}}; /* a scalar is a list of one */
     he_status status;
 
     for (k = 0; k < count; k++)
@@ -35,6 +36,7 @@ static he_status run_non_zero(struct cpu_call *call)
     for (k = 0, at = 0; k < count && at < found; k++) {
         if (is_zero(in, k))
             continue;
+        out[at] = k;
         for (d = rank, rest = k; d-- > 0; rest /= in->shape.dims[d])
             out[d * found + at] = rest % in->shape.dims[d];
         at++;
