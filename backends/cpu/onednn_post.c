@@ -149,9 +149,28 @@ static he_status refuse(const struct he_node *node, const char *why)
                         node->op, node->name, why);
 }
 
+static he_status append_scalars(struct walk *w, const struct he_node *node, float scale,
+                                float shift);
+
+/* oneDNN 2.6 compiles the second of two element-wise operations of one kind with
+ * the parameters of the first (seen with linear on every convolution but 1x1). */
+static bool has_function(const struct od_epilogue *e, dnnl_alg_kind_t alg)
+{
+    for (size_t k = 0; k < e->count; k++) {
+        if (e->posts[k].kind == OD_POST_ELTWISE && e->posts[k].alg == alg)
+            return true;
+    }
+    return false;
+}
+
 static he_status append(struct walk *w, const struct he_node *node, const struct od_post *post,
                         struct od_operand operand)
 {
+    if (post->kind == OD_POST_ELTWISE && has_function(w->out, post->alg)) {
+        if (post->alg == dnnl_eltwise_linear)
+            return append_scalars(w, node, post->alpha, post->beta);
+        return refuse(node, "it stands twice in the chain");
+    }
     if (w->out->count == OD_MAX_POSTS)
         return refuse(node, "too many operations follow one another");
     w->out->operands[w->out->count] = operand;
@@ -165,6 +184,31 @@ static he_status append_binary(struct walk *w, const struct he_node *node, dnnl_
     struct od_post post = {.kind = OD_POST_BINARY, .alg = alg, .operand = desc};
 
     return append(w, node, &post, operand);
+}
+
+/* y * scale + shift by binary operations with one-element tensors. */
+static he_status append_scalars(struct walk *w, const struct he_node *node, float scale,
+                                float shift)
+{
+    int64_t ones[OD_MAX_RANK];
+    struct od_desc desc;
+    he_status status = HE_OK;
+    float *copy;
+
+    for (uint32_t k = 0; k < w->shape->rank; k++)
+        ones[k] = 1;
+    desc = od_desc_plain(w->shape->rank, ones);
+    for (int k = 0; k < 2 && status == HE_OK; k++) {
+        if (k ? shift == 0 : scale == 1)
+            continue;
+        copy = od_constant_alloc(w->b, sizeof(float));
+        if (!copy)
+            return he_error_set(HE_ERR_NO_MEMORY, "no memory for an epilogue");
+        *copy = k ? shift : scale;
+        status = append_binary(w, node, k ? dnnl_binary_add : dnnl_binary_mul, desc,
+                               od_constant(copy));
+    }
+    return status;
 }
 
 /* How a constant spreads over the output. */
