@@ -1,4 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-libhe_la_SOURCES += \
-	src/mem/copy.c src/mem/copy.h \
-	src/mem/pack.c src/mem/pack.h
+libhe_la_SOURCES += src/mem/copy.c src/mem/copy.h
+libhe_la_SOURCES += src/mem/pack.c src/mem/pack.h
+
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_pack
+TESTS += tests/unit/test_pack
+tests_unit_test_pack_SOURCES = tests/unit/test_pack.c
+tests_unit_test_pack_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_pack_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_pack_LDADD = $(TEST_LIBS)
+endif

@@ -1,76 +1,265 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Regions by levels. The level of a task is the largest number of changes of
- * device on any path to it; a region is the tasks of one device on one level.
- * An edge stays on its level only within one device, hence within one region,
- * and otherwise leads to a higher level: the graph of regions has no cycle, and
- * a path that leaves a region cannot come back, which is convexity. Linear time.
+ * Placed tasks -> regions, by greedy merging along the placement's order.
  *
- * Two branches of one device on one level become one region even when they are
- * independent; fewer launches are bought with later hand-over.
+ * Every device has at most one open region. A task joins it when that makes no
+ * cycle and changes nothing in the schedule, else it opens the next one:
+ *
+ *   - nothing the task waits for may (transitively) wait for the open region;
+ *   - once another region waits for the open one, it may not come to wait for
+ *     anything new, so that what is known of others stays true;
+ *   - it is not merged across an edge between servers: a region starts when all
+ *     its inputs are there and is done when its last task is, so a merge there would
+ *     delay work that can run side by side.
+ *
+ * What a region waits for is kept as one number per device: the last region there.
+ * That is exact because a device runs its regions in their order.
  */
-#include <stdlib.h>
 #include <string.h>
 
+#include "core/size.h"
 #include "partition/partition.h"
 
-struct group {
-    uint32_t level, device;
-    uint32_t first; /* its earliest task along the order */
+#define NO_REGION UINT32_MAX
+
+/* While the parts are made: [region * device_count + device] in waits, numbers are 1 + the
+ * ordinal of the last region of that device waited for, 0 for none. */
+struct builder {
+    const struct he_problem *problem;
+    const struct he_placement *placement;
+    struct he_arena scratch;
+    uint32_t *region_of; /* per task */
+    uint32_t *open;      /* per device */
+    uint32_t *device, *ordinal, *size; /* per region */
+    bool *is_awaited, *is_exported;    /* per region */
+    uint32_t *waits;
+    size_t waits_capacity;
     uint32_t count;
-    uint32_t part; /* after sorting */
+    uint32_t *per_device; /* how many regions each device has so far */
 };
 
-static int by_level(const void *a, const void *b)
+static uint32_t *waits_of(struct builder *b, uint32_t region)
 {
-    const struct group *ga = a, *gb = b;
-
-    if (ga->level != gb->level)
-        return ga->level < gb->level ? -1 : 1;
-    return ga->first < gb->first ? -1 : ga->first > gb->first;
+    return b->waits + (size_t)region * b->problem->device_count;
 }
 
-static void find_levels(const struct he_problem *problem, const struct he_placement *placement,
-                        uint32_t *level)
+static uint32_t server_of(const struct builder *b, uint32_t device)
 {
-    /* Tasks are numbered topologically. */
-    for (uint32_t t = 0; t < problem->task_count; t++) {
-        for (uint32_t k = problem->in_start[t]; k < problem->in_start[t + 1]; k++) {
-            uint32_t from = problem->edges[problem->in_edges[k]].from;
-            uint32_t here = level[from] + (placement->device[from] != placement->device[t]);
+    return b->problem->devices[device].server;
+}
 
-            if (here > level[t])
-                level[t] = here;
+static bool may_join(struct builder *b, uint32_t task, uint32_t region)
+{
+    const struct he_problem *p = b->problem;
+    uint32_t j = b->device[region];
+    const uint32_t *mine = waits_of(b, region);
+
+    if (b->is_exported[region])
+        return false;
+    for (uint32_t k = p->in_start[task]; k < p->in_start[task + 1]; k++) {
+        uint32_t other = b->region_of[p->edges[p->in_edges[k]].from];
+        const uint32_t *theirs = waits_of(b, other);
+        bool is_new;
+
+        if (other == region)
+            continue;
+        if (theirs[j] > b->ordinal[region])
+            return false; /* it waits for this region: a cycle */
+        is_new = mine[b->device[other]] < b->ordinal[other] + 1;
+        if (is_new && (b->is_awaited[region] ||
+                       server_of(b, b->device[other]) != server_of(b, j)))
+            return false;
+        for (uint32_t d = 0; b->is_awaited[region] && d < p->device_count; d++) {
+            if (theirs[d] > mine[d])
+                return false;
         }
+    }
+    return true;
+}
+
+static he_status open_region(struct builder *b, uint32_t j, uint32_t *region)
+{
+    uint32_t d = b->problem->device_count, before = b->open[j], *waits;
+
+    if (he_alloc_grow(&b->scratch.alloc, (void **)&b->waits, &b->waits_capacity,
+                      (size_t)b->count * d, ((size_t)b->count + 1) * d, sizeof *b->waits) != HE_OK)
+        return HE_ERR_NO_MEMORY;
+    *region = b->count++;
+    waits = waits_of(b, *region);
+    memset(waits, 0, d * sizeof *waits);
+    if (before != NO_REGION) {
+        memcpy(waits, waits_of(b, before), d * sizeof *waits);
+        waits[j] = b->ordinal[before] + 1;
+        b->is_awaited[before] = true;
+    }
+    b->device[*region] = j;
+    b->ordinal[*region] = b->per_device[j]++;
+    b->open[j] = *region;
+    return HE_OK;
+}
+
+static void join(struct builder *b, uint32_t task, uint32_t region)
+{
+    const struct he_problem *p = b->problem;
+    uint32_t *mine = waits_of(b, region);
+
+    b->region_of[task] = region;
+    b->size[region]++;
+    for (uint32_t k = p->in_start[task]; k < p->in_start[task + 1]; k++) {
+        uint32_t other = b->region_of[p->edges[p->in_edges[k]].from];
+        const uint32_t *theirs = waits_of(b, other);
+
+        if (other == region)
+            continue;
+        b->is_awaited[other] = true;
+        for (uint32_t d = 0; d < p->device_count; d++) {
+            if (theirs[d] > mine[d])
+                mine[d] = theirs[d];
+        }
+        if (mine[b->device[other]] < b->ordinal[other] + 1)
+            mine[b->device[other]] = b->ordinal[other] + 1;
+    }
+    for (uint32_t k = p->out_start[task]; k < p->out_start[task + 1]; k++) {
+        uint32_t reader = b->placement->device[p->edges[p->out_edges[k]].to];
+
+        if (server_of(b, reader) != server_of(b, b->device[region]))
+            b->is_exported[region] = true;
     }
 }
 
-/* Numbers the (level, device) pairs in the order they turn up. */
-static he_status find_groups(const struct he_problem *problem,
-                             const struct he_placement *placement, const uint32_t *level,
-                             struct he_arena *arena, struct group *groups, uint32_t *group_of,
-                             uint32_t *group_count)
+/* --- Regions in a topological order --- */
+
+static void heap_push(uint32_t *heap, uint32_t *count, uint32_t value)
 {
-    uint32_t levels = 0, *cell;
+    uint32_t at = (*count)++;
 
-    for (uint32_t t = 0; t < problem->task_count; t++)
-        levels = level[t] + 1 > levels ? level[t] + 1 : levels;
-    cell = he_arena_alloc(arena, (size_t)levels * problem->device_count, sizeof *cell);
-    if (!cell)
+    for (; at > 0 && heap[(at - 1) / 2] > value; at = (at - 1) / 2)
+        heap[at] = heap[(at - 1) / 2];
+    heap[at] = value;
+}
+
+static uint32_t heap_pop(uint32_t *heap, uint32_t *count)
+{
+    uint32_t top = heap[0], last = heap[--*count], at = 0;
+
+    for (uint32_t child = 1; child < *count; child = 2 * at + 1) {
+        if (child + 1 < *count && heap[child + 1] < heap[child])
+            child++;
+        if (heap[child] >= last)
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = last;
+    return top;
+}
+
+/* Kahn's algorithm over the regions, the oldest first; an edge per task edge and one from each
+ * region to the next of its device. */
+static he_status sort_regions(struct builder *b, const struct he_part *parts, uint32_t *order)
+{
+    const struct he_problem *p = b->problem;
+    uint32_t *missing = he_arena_alloc(&b->scratch, b->count, sizeof *missing);
+    uint32_t *next = he_arena_alloc(&b->scratch, b->count, sizeof *next);
+    uint32_t *last = he_arena_alloc(&b->scratch, p->device_count, sizeof *last);
+    uint32_t *heap = he_arena_alloc(&b->scratch, b->count, sizeof *heap);
+    uint32_t ready = 0, done = 0;
+
+    if (!missing || !next || !last || !heap)
         return he_no_memory();
-    memset(cell, 0xff, (size_t)levels * problem->device_count * sizeof *cell);
-    *group_count = 0;
-    for (uint32_t k = 0; k < problem->task_count; k++) {
-        uint32_t t = placement->order[k];
-        uint32_t *group = &cell[(size_t)level[t] * problem->device_count + placement->device[t]];
-
-        if (*group == UINT32_MAX) {
-            *group = (*group_count)++;
-            groups[*group] = (struct group){ .level = level[t], .device = placement->device[t],
-                                             .first = k };
+    for (uint32_t j = 0; j < p->device_count; j++)
+        last[j] = NO_REGION;
+    for (uint32_t r = 0; r < b->count; r++) {
+        next[r] = NO_REGION;
+        if (last[b->device[r]] != NO_REGION) {
+            next[last[b->device[r]]] = r;
+            missing[r]++;
         }
-        groups[*group].count++;
-        group_of[t] = *group;
+        last[b->device[r]] = r;
+    }
+    for (uint32_t e = 0; e < p->edge_count; e++) {
+        uint32_t from = b->region_of[p->edges[e].from], to = b->region_of[p->edges[e].to];
+
+        missing[to] += from != to;
+    }
+    for (uint32_t r = 0; r < b->count; r++) {
+        if (missing[r] == 0)
+            heap_push(heap, &ready, r);
+    }
+    while (ready > 0) {
+        uint32_t region = heap_pop(heap, &ready);
+
+        order[done++] = region;
+        if (next[region] != NO_REGION && --missing[next[region]] == 0)
+            heap_push(heap, &ready, next[region]);
+        for (uint32_t i = 0; i < parts[region].task_count; i++) {
+            uint32_t task = parts[region].tasks[i];
+
+            for (uint32_t k = p->out_start[task]; k < p->out_start[task + 1]; k++) {
+                uint32_t to = b->region_of[p->edges[p->out_edges[k]].to];
+
+                if (to != region && --missing[to] == 0)
+                    heap_push(heap, &ready, to);
+            }
+        }
+    }
+    if (done < b->count)
+        return he_error_set(HE_ERR_INTERNAL, "the graph of regions has a cycle");
+    return HE_OK;
+}
+
+static he_status hand_out(struct builder *b, struct he_arena *arena, struct he_part **parts)
+{
+    const struct he_problem *p = b->problem;
+    uint32_t *order = he_arena_alloc(&b->scratch, b->count, sizeof *order);
+    struct he_part *made = he_arena_alloc(&b->scratch, b->count, sizeof *made);
+    uint32_t *tasks = he_arena_alloc(arena, p->task_count, sizeof *tasks);
+    uint32_t used = 0;
+    he_status status;
+
+    *parts = he_arena_alloc(arena, b->count, sizeof **parts);
+    if (!order || !made || !tasks || !*parts)
+        return he_no_memory();
+    for (uint32_t r = 0; r < b->count; r++) {
+        made[r] = (struct he_part){ .device = b->device[r], .tasks = tasks + used };
+        used += b->size[r];
+    }
+    for (uint32_t k = 0; k < p->task_count; k++) {
+        struct he_part *part = &made[b->region_of[b->placement->order[k]]];
+
+        part->tasks[part->task_count++] = b->placement->order[k];
+    }
+    status = sort_regions(b, made, order);
+    for (uint32_t r = 0; status == HE_OK && r < b->count; r++)
+        (*parts)[r] = made[order[r]];
+    return status;
+}
+
+static he_status make_regions(struct builder *b)
+{
+    const struct he_problem *p = b->problem;
+    uint32_t n = p->task_count, d = p->device_count;
+
+    b->region_of = he_arena_alloc(&b->scratch, n, sizeof(uint32_t));
+    b->device = he_arena_alloc(&b->scratch, n, sizeof(uint32_t));
+    b->ordinal = he_arena_alloc(&b->scratch, n, sizeof(uint32_t));
+    b->size = he_arena_alloc(&b->scratch, n, sizeof(uint32_t));
+    b->is_awaited = he_arena_alloc(&b->scratch, n, sizeof(bool));
+    b->is_exported = he_arena_alloc(&b->scratch, n, sizeof(bool));
+    b->open = he_arena_alloc(&b->scratch, d, sizeof(uint32_t));
+    b->per_device = he_arena_alloc(&b->scratch, d, sizeof(uint32_t));
+    if (!b->region_of || !b->device || !b->ordinal || !b->size || !b->is_awaited ||
+        !b->is_exported || !b->open || !b->per_device)
+        return he_no_memory();
+    for (uint32_t j = 0; j < d; j++)
+        b->open[j] = NO_REGION;
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t task = b->placement->order[k], region = b->open[b->placement->device[task]];
+
+        if ((region == NO_REGION || !may_join(b, task, region)) &&
+            open_region(b, b->placement->device[task], &region) != HE_OK)
+            return HE_ERR_NO_MEMORY;
+        join(b, task, region);
     }
     return HE_OK;
 }
@@ -78,56 +267,39 @@ static he_status find_groups(const struct he_problem *problem,
 he_status he_partition(const struct he_problem *problem, const struct he_placement *placement,
                        struct he_arena *arena, struct he_part **parts, uint32_t *part_count)
 {
-    uint32_t n = problem->task_count, *level, *group_of, *part_of_group;
-    struct group *groups;
+    struct builder b = { .problem = problem, .placement = placement };
     he_status status;
 
-    level = he_arena_alloc(arena, n, sizeof *level);
-    group_of = he_arena_alloc(arena, n, sizeof *group_of);
-    groups = he_arena_alloc(arena, n, sizeof *groups);
-    part_of_group = he_arena_alloc(arena, n, sizeof *part_of_group);
-    if (!level || !group_of || !groups || !part_of_group)
-        return he_no_memory();
-    find_levels(problem, placement, level);
-    status = find_groups(problem, placement, level, arena, groups, group_of, part_count);
-    if (status != HE_OK)
-        return status;
-    for (uint32_t g = 0; g < *part_count; g++)
-        groups[g].part = g; /* remembers the unsorted number */
-    qsort(groups, *part_count, sizeof *groups, by_level);
-    *parts = he_arena_alloc(arena, *part_count, sizeof **parts);
-    if (!*parts)
-        return he_no_memory();
-    for (uint32_t p = 0; p < *part_count; p++) {
-        part_of_group[groups[p].part] = p;
-        (*parts)[p].device = groups[p].device;
-        (*parts)[p].tasks = he_arena_alloc(arena, groups[p].count, sizeof *(*parts)[p].tasks);
-        if (!(*parts)[p].tasks)
-            return he_no_memory();
-    }
-    for (uint32_t k = 0; k < n; k++) {
-        struct he_part *part = &(*parts)[part_of_group[group_of[placement->order[k]]]];
-
-        part->tasks[part->task_count++] = placement->order[k];
-    }
-    return HE_OK;
+    *parts = NULL;
+    *part_count = 0;
+    he_arena_init(&b.scratch, &problem->arena.alloc);
+    status = make_regions(&b);
+    if (status == HE_OK)
+        status = hand_out(&b, arena, parts);
+    if (status == HE_OK)
+        *part_count = b.count;
+    he_free(&b.scratch.alloc, b.waits);
+    he_arena_fini(&b.scratch);
+    return status;
 }
 
-bool he_partition_is_convex(const struct he_problem *problem, const bool *members)
+bool he_partition_is_convex(const struct he_problem *p, const bool *members)
 {
-    bool *left = calloc(problem->task_count ? problem->task_count : 1, sizeof *left);
-    bool is_convex = left != NULL;
+    /* Tasks outside that a path from a member leads to. Without memory for that the answer is
+     * no: the careful one. */
+    bool *is_behind = he_alloc(&p->arena.alloc, p->task_count, sizeof *is_behind);
+    bool is_convex = is_behind != NULL;
 
-    /* left[t]: a path from a member through an outsider leads to t. */
-    for (uint32_t t = 0; is_convex && t < problem->task_count; t++) {
-        for (uint32_t k = problem->in_start[t]; k < problem->in_start[t + 1]; k++) {
-            uint32_t from = problem->edges[problem->in_edges[k]].from;
+    for (uint32_t t = 0; is_convex && t < p->task_count; t++) {
+        for (uint32_t k = p->in_start[t]; k < p->in_start[t + 1]; k++) {
+            uint32_t from = p->edges[p->in_edges[k]].from;
 
-            left[t] |= left[from] || (members[from] && !members[t]);
+            if (members[t])
+                is_convex &= !is_behind[from];
+            else
+                is_behind[t] |= members[from] || is_behind[from];
         }
-        if (left[t] && members[t])
-            is_convex = false;
     }
-    free(left);
+    he_free(&p->arena.alloc, is_behind);
     return is_convex;
 }

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+EXTRA_DIST += src/place/README.md
 libhe_la_SOURCES += \
 	src/place/bounds.c \
 	src/place/contest.c \
