@@ -10,3 +10,12 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/onednn_product.c \
 	backends/cpu/onednn_window.c \
 	backends/cpu/onednn_norm.c
+
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_onednn
+TESTS += tests/unit/test_onednn
+tests_unit_test_onednn_SOURCES = tests/unit/test_onednn.c
+tests_unit_test_onednn_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_onednn_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_onednn_LDADD = $(TEST_LIBS)
+endif

@@ -300,6 +300,21 @@ static dnnl_status_t append_post(dnnl_post_ops_t list, const struct od_post *pos
     return dnnl_invalid_arguments;
 }
 
+/* oneDNN 2.6 keeps one set of parameters per function and primitive: of two Clips
+ * behind one product the second repeats the first (measured: wrong results). */
+static bool repeats_function(const struct od_post *posts, size_t count)
+{
+    size_t k, j;
+
+    for (k = 0; k < count; k++) {
+        for (j = 0; j < k && posts[k].kind == OD_POST_ELTWISE; j++) {
+            if (posts[j].kind == OD_POST_ELTWISE && posts[j].alg == posts[k].alg)
+                return true;
+        }
+    }
+    return false;
+}
+
 he_status od_attr(const struct od_post *posts, size_t count, dnnl_primitive_attr_t *out)
 {
     dnnl_primitive_attr_t attr = NULL;
@@ -308,6 +323,8 @@ he_status od_attr(const struct od_post *posts, size_t count, dnnl_primitive_attr
     size_t k;
 
     *out = NULL;
+    if (repeats_function(posts, count))
+        return he_error_set(HE_ERR_UNSUPPORTED, "oneDNN applies a repeated function wrongly");
     status = od.dnnl_primitive_attr_create(&attr);
     if (status == dnnl_success)
         status = od.dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
@@ -684,11 +701,30 @@ const char *od_impl_name(dnnl_primitive_desc_t pd)
     return name;
 }
 
-bool od_is_reference(dnnl_primitive_desc_t pd)
+bool od_is_usable(dnnl_primitive_desc_t pd)
 {
     const char *name = od_impl_name(pd);
+    dnnl_primitive_t primitive;
 
-    return strstr(name, "ref") != NULL && !strstr(name, "gemm");
+    if (strstr(name, "ref") && !strstr(name, "gemm"))
+        return false;
+    /* Some descriptors promise what code generation then cannot do. The compiled
+     * kernel stays in oneDNN's cache, so that the real creation is quick. */
+    if (od.dnnl_primitive_create(&primitive, pd) != dnnl_success)
+        return false;
+    od.dnnl_primitive_destroy(primitive);
+    return true;
+}
+
+he_status od_keep_usable(he_status status, dnnl_primitive_desc_t *pd)
+{
+    if (status == HE_ERR_UNSUPPORTED)
+        return HE_OK;
+    if (status == HE_OK && !od_is_usable(*pd)) {
+        od.dnnl_primitive_desc_destroy(*pd);
+        *pd = NULL;
+    }
+    return status;
 }
 
 #else /* !HE_HAVE_ONEDNN */

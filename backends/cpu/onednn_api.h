@@ -212,7 +212,11 @@ od_md od_own_md_get(const struct od_own_md *own); /* NULL for an absent tensor *
 od_md od_arg_md(dnnl_primitive_desc_t pd, int arg);
 /* "jit:avx512_core", "ref:any"; borrowed from @pd. */
 const char *od_impl_name(dnnl_primitive_desc_t pd);
-/* True for oneDNN's plain-C++ fallback, which is slower than our own loops. */
-bool od_is_reference(dnnl_primitive_desc_t pd);
+/* False for oneDNN's plain-C++ fallback, which is slower than our own loops, and
+ * for what cannot be created after all. */
+bool od_is_usable(dnnl_primitive_desc_t pd);
+/* After asking for @pd with result @status: turns "unsupported" and an unusable
+ * descriptor into HE_OK with *pd NULL; passes other failures on. */
+he_status od_keep_usable(he_status status, dnnl_primitive_desc_t *pd);
 
 #endif

@@ -183,17 +183,13 @@ static he_status make_pd(const struct conv_task *t, const struct od_conv *conv, 
     he_status status = od_attr(t->epilogue.posts, with_posts ? t->epilogue.count : 0, &attr);
 
     *out = NULL;
+    if (status == HE_ERR_UNSUPPORTED)
+        return HE_OK;
     if (status != HE_OK)
         return status;
     status = od_conv_pd(conv, attr, out);
     od.dnnl_primitive_attr_destroy(attr);
-    if (status == HE_ERR_UNSUPPORTED)
-        return HE_OK;
-    if (status == HE_OK && od_is_reference(*out)) {
-        od.dnnl_primitive_desc_destroy(*out);
-        *out = NULL;
-    }
-    return status;
+    return od_keep_usable(status, out);
 }
 
 /* Adds what brings @slot's bytes into the format @want; *operand then says where they are. */
@@ -311,8 +307,9 @@ static bool prefers_plain(const struct conv_task *t)
     return moved / 5e9 > t->flops * (1 / 75e9 - 1 / 110e9);
 }
 
-/* True when a post-operation reads a tensor as large as the output: its bytes
- * are in the output slot's layout, so the convolution must write that layout. */
+/* True when a post-operation reads a tensor as large as the output. Its bytes
+ * are in the output slot's layout, so the convolution must write that layout;
+ * and with a single channel or pixel oneDNN 2.6 takes it for a broadcast vector. */
 static bool has_tensor_operand(const struct conv_task *t)
 {
     const struct od_post *post;
@@ -321,8 +318,8 @@ static bool has_tensor_operand(const struct conv_task *t)
 
     for (k = 0; k < t->epilogue.count; k++) {
         post = &t->epilogue.posts[k];
-        for (d = 2; post->kind == OD_POST_BINARY && d < post->operand.rank; d++) {
-            if (post->operand.dims[d] != 1)
+        for (d = 0; post->kind == OD_POST_BINARY && d < post->operand.rank; d++) {
+            if (d != 1 && post->operand.dims[d] != 1)
                 return true;
         }
     }
@@ -336,7 +333,7 @@ static he_status try_way(struct conv_task *t, const struct od_conv *conv, bool w
     he_status status;
 
     *is_done = false;
-    if (with_posts && !dst_same && has_tensor_operand(t))
+    if (with_posts && (!dst_same || t->dst_any) && has_tensor_operand(t))
         return HE_OK;
     status = make_pd(t, conv, with_posts, &pd);
     if (status != HE_OK || !pd)

@@ -152,8 +152,8 @@ static he_status refuse(const struct he_node *node, const char *why)
 static he_status append_scalars(struct walk *w, const struct he_node *node, float scale,
                                 float shift);
 
-/* oneDNN 2.6 compiles the second of two element-wise operations of one kind with
- * the parameters of the first (seen with linear on every convolution but 1x1). */
+/* A function that stands twice cannot be fused (see od_attr()): a second linear
+ * one becomes binary operations, others make the whole epilogue run apart. */
 static bool has_function(const struct od_epilogue *e, dnnl_alg_kind_t alg)
 {
     for (size_t k = 0; k < e->count; k++) {
@@ -166,10 +166,17 @@ static bool has_function(const struct od_epilogue *e, dnnl_alg_kind_t alg)
 static he_status append(struct walk *w, const struct he_node *node, const struct od_post *post,
                         struct od_operand operand)
 {
-    if (post->kind == OD_POST_ELTWISE && has_function(w->out, post->alg)) {
-        if (post->alg == dnnl_eltwise_linear)
+    struct od_post *last = w->out->count ? &w->out->posts[w->out->count - 1] : NULL;
+
+    if (post->kind == OD_POST_ELTWISE && post->alg == dnnl_eltwise_linear) {
+        if (last && last->kind == OD_POST_ELTWISE && last->alg == dnnl_eltwise_linear) {
+            last->beta = last->beta * post->alpha + post->beta;
+            last->alpha *= post->alpha;
+            return HE_OK;
+        }
+        if (has_function(w->out, post->alg))
             return append_scalars(w, node, post->alpha, post->beta);
-        return refuse(node, "it stands twice in the chain");
+    }
     }
     if (w->out->count == OD_MAX_POSTS)
         return refuse(node, "too many operations follow one another");

@@ -124,17 +124,13 @@ static he_status make_pd(const struct product_task *t, const struct od_product *
     he_status status = od_attr(t->posts, with_posts ? t->epilogue.count : 0, &attr);
 
     *out = NULL;
+    if (status == HE_ERR_UNSUPPORTED)
+        return HE_OK;
     if (status != HE_OK)
         return status;
     status = od_product_pd(product, attr, out);
     od.dnnl_primitive_attr_destroy(attr);
-    if (status == HE_ERR_UNSUPPORTED)
-        return HE_OK;
-    if (status == HE_OK && od_is_reference(*out)) {
-        od.dnnl_primitive_desc_destroy(*out);
-        *out = NULL;
-    }
-    return status;
+    return od_keep_usable(status, out);
 }
 
 static he_status add_call(struct product_task *t, dnnl_primitive_desc_t pd, bool with_posts,

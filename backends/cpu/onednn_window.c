@@ -55,7 +55,7 @@ static he_status emit(struct od_build *b, dnnl_primitive_desc_t pd, struct od_op
     struct od_call *call;
     he_status status;
 
-    if (od_is_reference(pd)) {
+    if (!od_is_usable(pd)) {
         od.dnnl_primitive_desc_destroy(pd);
         return refuse(b, "no fast implementation");
     }
