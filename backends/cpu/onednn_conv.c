@@ -329,7 +329,7 @@ static bool has_tensor_operand(const struct conv_task *t)
 static he_status try_way(struct conv_task *t, const struct od_conv *conv, bool with_posts,
                          bool src_same, bool dst_same, bool *is_done)
 {
-    dnnl_primitive_desc_t pd;
+    dnnl_primitive_desc_t pd = NULL;
     he_status status;
 
     *is_done = false;

@@ -58,7 +58,7 @@ he_status od_make_softmax(struct od_build *b)
     struct od_operand src, dst;
     struct od_desc data;
     dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
+    dnnl_primitive_desc_t pd = NULL;
     struct od_call *call;
     int64_t k;
     he_status status = slots_of(b, &src, &dst, &is_last);
@@ -108,7 +108,7 @@ he_status od_make_batch_norm(struct od_build *b)
     float *copy;
     bool is_last, has_relu;
     dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
+    dnnl_primitive_desc_t pd = NULL;
     struct od_call *call;
     he_status status = slots_of(b, &src, &dst, &is_last);
 
@@ -174,7 +174,7 @@ he_status od_make_layer_norm(struct od_build *b)
     size_t count;
     bool is_last;
     dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
+    dnnl_primitive_desc_t pd = NULL;
     struct od_call *call;
     he_status status = slots_of(b, &src, &dst, &is_last);
 

@@ -565,7 +565,7 @@ he_status od_epilogue_apart(struct od_build *b, const struct od_epilogue *epilog
     const struct od_post *post;
     struct od_operand place;
     dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
+    dnnl_primitive_desc_t pd = NULL;
     struct od_call *call;
     he_status status;
     size_t k;

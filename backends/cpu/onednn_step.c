@@ -192,7 +192,7 @@ static he_status add_call(struct od_build *b, struct od_call **out)
 he_status od_add_primitive(struct od_build *b, dnnl_primitive_desc_t pd, struct od_call **out)
 {
     struct od_operand scratch = {.place = OD_SCRATCH};
-    struct od_call *call;
+    struct od_call *call = NULL;
     size_t bytes;
     od_md md;
     he_status status = add_call(b, &call);
@@ -219,7 +219,7 @@ he_status od_add_function(struct od_build *b, od_function function, const void *
                           size_t params_bytes, struct od_call **out)
 {
     void *copy = od_constant_alloc(b, params_bytes);
-    struct od_call *call;
+    struct od_call *call = NULL;
     he_status status;
 
     if (!copy)
@@ -247,8 +247,8 @@ he_status od_add_reorder(struct od_build *b, od_md from, struct od_operand src, 
                          struct od_operand dst)
 {
     dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
-    struct od_call *call;
+    dnnl_primitive_desc_t pd = NULL;
+    struct od_call *call = NULL;
     he_status status = od_attr(NULL, 0, &attr);
 
     if (status != HE_OK)

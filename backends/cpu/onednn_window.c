@@ -126,7 +126,7 @@ he_status od_make_pool(struct od_build *b)
     struct od_epilogue epilogue;
     struct od_operand src, dst;
     dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
+    dnnl_primitive_desc_t pd = NULL;
     he_status status = same_layout(b, &src, &dst, &pool.src, &pool.dst);
 
     if (status == HE_OK)
@@ -151,7 +151,7 @@ he_status od_make_lrn(struct od_build *b)
     struct od_operand src, dst;
     struct od_desc data, out;
     dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
+    dnnl_primitive_desc_t pd = NULL;
     int64_t size = he_node_int(node, "size", 0);
     he_status status = same_layout(b, &src, &dst, &data, &out);
 
@@ -243,7 +243,7 @@ he_status od_make_resize(struct od_build *b)
     struct od_desc in, out;
     dnnl_alg_kind_t alg;
     dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
+    dnnl_primitive_desc_t pd = NULL;
     const struct he_shape *xs = &od_value(b, od_input(b, 0))->shape;
     const struct he_shape *ys = &od_value(b, b->anchor->outputs[0])->shape;
     he_status status = same_layout(b, &src, &dst, &in, &out);
