@@ -12,6 +12,7 @@ static he_status read_dtype(const struct he_node *node, const char *name, enum h
 {
     int64_t dtype = he_node_int(node, name, fallback);
 
+    *out = HE_DTYPE_NONE;
     if (dtype < HE_DTYPE_NONE || dtype >= HE_DTYPE_COUNT)
         return he_infer_error(node, "%s is %" PRId64 ", no type", name, dtype);
     *out = (enum he_dtype)dtype;

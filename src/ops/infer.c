@@ -271,6 +271,7 @@ he_status he_infer_axis(const struct he_node *node, int64_t axis, uint32_t rank,
 {
     int64_t signed_rank = rank;
 
+    *out = 0;
     if (axis < -signed_rank || axis >= signed_rank)
         return he_infer_error(node, "axis %" PRId64 " is outside a rank of %u", axis, rank);
     *out = (uint32_t)(axis < 0 ? axis + signed_rank : axis);

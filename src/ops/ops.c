@@ -266,6 +266,16 @@ static bool is_repeated(const struct he_value *const *in, uint32_t k)
     return false;
 }
 
+static bool has_bad_rank(const struct he_value *const *values, uint32_t count)
+{
+    for (uint32_t k = 0; k < count; k++) {
+        if (values[k] && values[k]->shape.rank > HE_MAX_RANK &&
+            values[k]->shape.rank != HE_RANK_UNKNOWN)
+            return true;
+    }
+    return false;
+}
+
 void he_op_work(const struct he_node *node, const struct he_value *const *inputs,
                 const struct he_value *const *outputs, struct he_work *out)
 {
@@ -276,6 +286,11 @@ void he_op_work(const struct he_node *node, const struct he_value *const *inputs
     *out = (struct he_work){ .work_class = op ? op->work_class : HE_WORK_ELEMENTWISE };
     if (out->work_class == HE_WORK_NONE)
         return;
+    if (has_bad_rank(inputs, node->input_count) ||
+        has_bad_rank(outputs, node->output_count)) {
+        out->is_estimate = true; /* he_op_infer() has refused it */
+        return;
+    }
     for (uint32_t k = 0; k < node->input_count; k++) {
         if (inputs[k] && (node->input_count > 64 || !is_repeated(inputs, k)))
             out->read_bytes += he_work_bytes(inputs[k], out);

@@ -24,4 +24,21 @@ libhe_la_SOURCES += \
 	src/ops/signal.c \
 	src/ops/slice.c \
 	src/ops/window.c
-EXTRA_DIST += tests/support/ops_oracle.py
+EXTRA_DIST += src/ops/README.md tests/support/ops_oracle.py
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_ops tests/unit/test_ops_infer tests/unit/test_ops_malformed
+TESTS += tests/unit/test_ops tests/unit/test_ops_infer tests/unit/test_ops_malformed
+tests_unit_test_ops_SOURCES = tests/unit/test_ops.c tests/support/ops_text.c tests/support/ops_text.h
+tests_unit_test_ops_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_ops_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_ops_LDADD = $(TEST_LIBS)
+tests_unit_test_ops_infer_SOURCES = tests/unit/test_ops_infer.c tests/support/ops_text.c \
+	tests/support/ops_text.h
+tests_unit_test_ops_infer_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_ops_infer_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_ops_infer_LDADD = $(TEST_LIBS)
+tests_unit_test_ops_malformed_SOURCES = tests/unit/test_ops_malformed.c
+tests_unit_test_ops_malformed_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_ops_malformed_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_ops_malformed_LDADD = $(TEST_LIBS)
+endif
