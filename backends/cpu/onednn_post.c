@@ -177,7 +177,6 @@ static he_status append(struct walk *w, const struct he_node *node, const struct
         if (has_function(w->out, post->alg))
             return append_scalars(w, node, post->alpha, post->beta);
     }
-    }
     if (w->out->count == OD_MAX_POSTS)
         return refuse(node, "too many operations follow one another");
     w->out->operands[w->out->count] = operand;
