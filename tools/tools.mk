@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 bin_PROGRAMS += hetero
 hetero_SOURCES = \
+	tools/cmd_bench.c \
 	tools/cmd_conform.c \
 	tools/cmd_devices.c \
 	tools/cmd_run.c \
