@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Families: math, reduce, quant, recurrent; chain.c adds CPU_STEP_FLAGS += -DCPU_HAVE_CHAIN.
+# Families: elementwise, reductions, normalisations, products, quantisation, recurrent; fused chains.
 libhe_cpu_la_SOURCES += \
 	backends/cpu/half.h backends/cpu/fastmath.h \
 	backends/cpu/pointwise.h backends/cpu/pointwise.c backends/cpu/zip.h \
@@ -11,4 +11,16 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/kernels_norm.c backends/cpu/kernels_batchnorm.c backends/cpu/kernels_lrn.c \
 	backends/cpu/gemm.h backends/cpu/gemm.c backends/cpu/matmul.h backends/cpu/kernels_matrix.c \
 	backends/cpu/kernels_matint.c backends/cpu/quant.h backends/cpu/kernels_quant.c \
-	backends/cpu/recurrent.h backends/cpu/recurrent_cells.c backends/cpu/kernels_recurrent.c
+	backends/cpu/recurrent.h backends/cpu/recurrent_cells.c backends/cpu/kernels_recurrent.c \
+	backends/cpu/chain.h backends/cpu/chain.c backends/cpu/chain_build.c
+CPU_STEP_FLAGS += -DCPU_HAVE_CHAIN
+
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_kernels_a_chain
+TESTS += tests/unit/test_kernels_a_chain
+tests_unit_test_kernels_a_chain_SOURCES = tests/unit/test_kernels_a_chain.c \
+	tests/support/graph_builder.c tests/support/graph_builder.h
+tests_unit_test_kernels_a_chain_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/backends/cpu
+tests_unit_test_kernels_a_chain_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_kernels_a_chain_LDADD = $(TEST_LIBS)
+endif

@@ -238,6 +238,16 @@ cpu_zip_fn cpu_zip_find_f32(const struct he_node *node)
     return row ? row->fn[HE_FLOAT32] : NULL;
 }
 
+void cpu_add_f32(void *out, const void *a, const void *b, int64_t n, int sa, int sb)
+{
+    add_f32(out, a, b, n, sa, sb);
+}
+
+void cpu_multiply_f32(void *out, const void *a, const void *b, int64_t n, int sa, int sb)
+{
+    mul_f32(out, a, b, n, sa, sb);
+}
+
 /* --- Kernels --- */
 
 static he_status zip(struct cpu_call *call, cpu_zip_fn fn, const struct he_shape *a_shape,
@@ -265,23 +275,6 @@ static he_status binary_run(struct cpu_call *call)
         return cpu_unsupported_type(call->node, call->in[0].dtype);
     second = cpu_operand_shape(call->node, call->in, call->in_count, 1);
     return zip(call, fn, &call->in[0].shape, call->in[0].data, &second, call->in[1].data);
-}
-
-/* Before opset 7 a slope of rank 1 belongs to the channels, dimension 1. */
-static he_status prelu_run(struct cpu_call *call)
-{
-    const struct zip_row *row = find_row(call->node);
-    cpu_zip_fn fn = row ? row->fn[call->in[0].dtype] : NULL;
-    struct he_shape slope;
-
-    if (!fn || call->in_count < 2 || call->in[1].dtype != call->in[0].dtype)
-        return cpu_unsupported_type(call->node, call->in[0].dtype);
-    slope = call->in[1].shape;
-    if (call->node->opset < 7 && slope.rank == 1 && call->in[0].shape.rank > 2) {
-        while (slope.rank + 1 < call->in[0].shape.rank)
-            slope.dims[slope.rank++] = 1;
-    }
-    return zip(call, fn, &call->in[0].shape, call->in[0].data, &slope, call->in[1].data);
 }
 
 static he_status nary_run(struct cpu_call *call)
@@ -429,7 +422,7 @@ static const struct cpu_kernel kernels[] = {
     CPU_WIDENED("Mod"),
     ROW("Pow", pow_run),
     CPU_WIDENED("Pow"),
-    ROW("PRelu", prelu_run),
+    ROW("PRelu", binary_run),
     CPU_WIDENED("PRelu"),
     /* Not in place: the first input may come again as the third. */
     {.op = "Max", .types = CPU_FLOATS | CPU_INTEGERS, .run = nary_run},

@@ -151,6 +151,13 @@ struct he_shape cpu_operand_shape(const struct he_node *node, const struct he_te
 
     if (node->opset >= 7 || k != 1 || in_count != 2 || node->domain[0])
         return shape;
+    if (!strcmp(node->op, "PRelu")) {
+        if (shape.rank == 1 && first->rank > 2) {
+            while (shape.rank + 1 < first->rank)
+                shape.dims[shape.rank++] = 1;
+        }
+        return shape;
+    }
     if (!he_node_int(node, "broadcast", 0) || shape.rank >= first->rank)
         return shape;
     axis = he_node_int(node, "axis", (int64_t)first->rank - shape.rank);

@@ -49,6 +49,8 @@ typedef void (*cpu_zip_fn)(void *out, const void *a, const void *b, int64_t n, i
 /* The float loop of a binary operator (Sum and Mean too, whose second step is
  * Add), or NULL. */
 cpu_zip_fn cpu_zip_find_f32(const struct he_node *node);
+void cpu_add_f32(void *out, const void *a, const void *b, int64_t n, int sa, int sb);
+void cpu_multiply_f32(void *out, const void *a, const void *b, int64_t n, int sa, int sb);
 
 /* --- Walks over broadcast operands --- */
 
@@ -75,8 +77,8 @@ typedef void (*cpu_run_fn)(void *arg, int64_t out_offset, const int64_t *offsets
 void cpu_walk_run(const struct cpu_walk *walk, struct cpu_team *team, int64_t grain, cpu_run_fn fn,
                   void *arg);
 
-/* The shape of input 1 as opset < 7 aligns it with input 0 (attributes broadcast and
- * axis); the shape itself from opset 7 on. */
+/* The shape of input 1 as opset < 7 aligns it with input 0 (attributes broadcast and axis; a
+ * slope of PRelu along the channels); the shape itself from opset 7 on. */
 struct he_shape cpu_operand_shape(const struct he_node *node, const struct he_tensor *in,
                                   size_t in_count, size_t k);
 
