@@ -23,3 +23,32 @@ libhe_la_SOURCES += \
 	src/graph/sort.c \
 	src/graph/store.c src/graph/store.h \
 	src/graph/tasks.c
+
+if HAVE_CHECK
+graph_tests = tests/unit/test_graph_build tests/unit/test_graph_passes tests/unit/test_graph_tasks \
+	tests/unit/test_graph_models
+check_PROGRAMS += $(graph_tests)
+TESTS += $(graph_tests)
+model_text = tests/support/model_text.c tests/support/model_text.h
+graph_run = tests/support/graph_run.c tests/support/graph_run.h
+
+tests_unit_test_graph_build_SOURCES = tests/unit/test_graph_build.c $(model_text) $(failing_alloc)
+tests_unit_test_graph_build_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_graph_build_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_graph_build_LDADD = $(TEST_LIBS)
+
+tests_unit_test_graph_passes_SOURCES = tests/unit/test_graph_passes.c $(model_text) $(graph_run)
+tests_unit_test_graph_passes_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_graph_passes_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_graph_passes_LDADD = $(TEST_LIBS)
+
+tests_unit_test_graph_tasks_SOURCES = tests/unit/test_graph_tasks.c $(model_text) $(graph_run)
+tests_unit_test_graph_tasks_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_graph_tasks_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_graph_tasks_LDADD = $(TEST_LIBS)
+
+tests_unit_test_graph_models_SOURCES = tests/unit/test_graph_models.c $(graph_run)
+tests_unit_test_graph_models_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_graph_models_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_graph_models_LDADD = $(TEST_LIBS)
+endif HAVE_CHECK
