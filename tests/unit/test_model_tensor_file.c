@@ -65,6 +65,27 @@ START_TEST(a_tensor_survives_every_format)
 }
 END_TEST
 
+START_TEST(data_of_npy_files_starts_at_a_multiple_of_64)
+{
+    static const char dictionary[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3,), }";
+    float data[3] = { 1, 2, 3 };
+    struct he_shape shape = { 2, { 1, 3 } };
+    struct he_tensor tensor = he_tensor_dense(HE_FLOAT32, &shape, data);
+    const char *bytes;
+    struct he_file file;
+
+    ck_assert_int_eq(he_tensor_file_write(in_tmp(".npy"), &tensor), HE_OK);
+    ck_assert_int_eq(he_file_map(path, &file), HE_OK);
+    bytes = file.data;
+    ck_assert_uint_eq(file.size, 128 + sizeof data);
+    ck_assert_mem_eq(bytes, "\x93NUMPY\x01\x00\x76\x00", 10);
+    ck_assert_mem_eq(bytes + 10, dictionary, sizeof dictionary - 1);
+    ck_assert_int_eq(bytes[127], '\n');
+    he_file_unmap(&file);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(strings_live_in_pb_files)
 {
     const char *strings[] = { "one", "", "three" };
@@ -118,6 +139,9 @@ static const struct {
       HE_ERR_PARSE, "dimension 0" },
     { "an overflow",
       "{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 9), }\n", 1, 0,
+      HE_ERR_PARSE, "overflows" },
+    { "bytes that overflow",
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,), }\n", 1, 0,
       HE_ERR_PARSE, "overflows" },
     { "a dimension too large for any number",
       "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }\n", 1, 0,
@@ -303,6 +327,7 @@ int main(void)
     int failed;
 
     tcase_add_loop_test(tc, a_tensor_survives_every_format, 0, HE_COUNT(kinds));
+    tcase_add_test(tc, data_of_npy_files_starts_at_a_multiple_of_64);
     tcase_add_test(tc, strings_live_in_pb_files);
     tcase_add_loop_test(tc, npy_headers_are_read_or_refused, 0, HE_COUNT(headers));
     tcase_add_test(tc, damaged_npy_files_never_crash);
