@@ -12,6 +12,7 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/gemm.h backends/cpu/gemm.c backends/cpu/matmul.h backends/cpu/kernels_matrix.c \
 	backends/cpu/kernels_matint.c backends/cpu/quant.h backends/cpu/kernels_quant.c \
 	backends/cpu/recurrent.h backends/cpu/recurrent_cells.c backends/cpu/kernels_recurrent.c \
+	backends/cpu/kernels_loss.c backends/cpu/kernels_train.c backends/cpu/kernels_einsum.c \
 	backends/cpu/chain.h backends/cpu/chain.c backends/cpu/chain_build.c
 CPU_STEP_FLAGS += -DCPU_HAVE_CHAIN
 
