@@ -102,8 +102,8 @@ static he_status enumerate(struct he_device_info *infos, size_t capacity, size_t
         .driver = "oneDNN",
         .caps = HE_CAP_HOST_MEMORY | HE_CAP_CHANNELS_LAST | HE_CAP_TASK_TIMES,
         .memory_bytes = found.host.memory_bytes,
-        /* A core's tiles do 1024 multiply-adds a cycle, its AVX-512 units 64 in
-         * float32 and twice that in bfloat16. */
+        /* A core's tiles do 1024 operations a cycle, its AVX-512 units 64 in float32
+         * and twice that in bfloat16. */
         .peaks = { .bf16 = (found.grade == GRADE_AMX ? 16 : 2) * fp32 },
         .bandwidth = 12e9,
         .launch_ns = 200,
