@@ -312,4 +312,7 @@ void he_op_work(const struct he_node *node, const struct he_value *const *inputs
         outputs = padded_out;
     }
     op->work(node, inputs, outputs, out);
+    /* Attributes that he_op_infer() refuses may make nonsense of the sum. */
+    if (!(out->flops >= 0) || !(out->read_bytes >= 0) || !(out->write_bytes >= 0))
+        *out = (struct he_work){ .work_class = out->work_class, .is_estimate = true };
 }

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the shape rules against ONNX's own node tests.
 
-usage: ops_oracle.py LIBRARY (FOLDER | generated) [--only TEXT] [--verbose]
+usage: ops_oracle.py LIBRARY (FOLDER | generated | rows) [--only=TEXT] [--verbose]
 
-LIBRARY is a shared library with he_op_infer(). FOLDER holds one test per
+LIBRARY is a shared library with he_op_infer() visible (gcc -shared src/ops/*.c and core). FOLDER holds one test per
 folder (model.onnx, test_data_set_0/*.pb); "generated" takes the tests that the
-installed onnx package makes itself. Needs numpy and onnx; not part of `make check`.
+installed onnx package makes itself; "rows" compares versions and counts of inputs and
+outputs with the package's schemas. Needs numpy and onnx; not part of `make check`.
 
 Every node of every model is inferred three times:
   full     inputs with their contents: type and shape must come out exactly,
@@ -77,7 +78,10 @@ class Work(c.Structure):
 
 
 class Op(c.Structure):
-    _fields_ = [("name", c.c_char_p), ("domain", c.c_char_p), ("versions", c.POINTER(c.c_uint8))]
+    _fields_ = [("name", c.c_char_p), ("domain", c.c_char_p), ("versions", c.POINTER(c.c_uint8)),
+                ("infer", c.c_void_p), ("work", c.c_void_p), ("access", c.c_int),
+                ("work_class", c.c_int), ("split", c.c_uint32), ("flags", c.c_uint32),
+                ("min_inputs", c.c_uint8), ("max_inputs", c.c_uint8), ("max_outputs", c.c_uint8)]
 
 
 keep = []  # what ctypes structures point to
@@ -371,11 +375,40 @@ def load_generated():
         yield case.name, model, as_arrays[0], as_arrays[1]
 
 
+def check_rows(lib):
+    lib.he_op_at.restype, lib.he_op_at.argtypes = c.POINTER(Op), [c.c_size_t]
+    lib.he_op_count.restype = c.c_size_t
+    schemas, wrong, seen = collections.defaultdict(list), 0, set()
+    for schema in onnx.defs.get_all_schemas_with_history():
+        schemas[schema.domain, schema.name].append(schema)
+    for k in range(lib.he_op_count()):
+        row = lib.he_op_at(k)[0]
+        key = row.domain.decode(), row.name.decode()
+        versions = []
+        while row.versions[len(versions)]:
+            versions.append(row.versions[len(versions)])
+        seen.add(key)
+        # Loop and Scan may omit what comes first.
+        least = 0 if key[1] in ("Loop", "Scan") else min(s.min_input for s in schemas[key])
+        expected = (sorted(s.since_version for s in schemas[key]), least,
+                    max(min(s.max_input, 255) for s in schemas[key]),
+                    max(min(s.max_output, 255) for s in schemas[key]))
+        found = (versions, row.min_inputs, row.max_inputs, row.max_outputs)
+        if found != expected:
+            print("%s: %s, expected %s" % (key[1], found, expected))
+            wrong += 1
+    left = sorted(name for domain, name in schemas if domain == "" and (domain, name) not in seen)
+    print("rows: %d, wrong: %d, without a row: %s" % (len(seen), wrong, " ".join(left)))
+    return 1 if wrong else 0
+
+
 def main():
     args = [a for a in sys.argv[1:] if not a.startswith("--")]
     verbose = "--verbose" in sys.argv
     only = [a[7:] for a in sys.argv if a.startswith("--only=")]
     checker = Checker(args[0])
+    if args[1] == "rows":
+        return check_rows(checker.lib)
     counts, missing, failures = collections.Counter(), collections.Counter(), []
     for name, model, feeds, expected in (load_generated() if args[1] == "generated"
                                          else load_folder(args[1])):
