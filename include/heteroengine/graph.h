@@ -34,9 +34,9 @@ struct he_value {
      * memcpy or he_value_read_ints(). data_bytes is its exact size. */
     const void *data;
     size_t data_bytes;
-    /* Shape arithmetic: contents of a small (<= HE_MAX_RANK elements) int64
-     * tensor, one dimension code (see he_shape) per element, so that a symbol
-     * survives Shape -> Gather -> Concat -> Reshape. Valid when has_known_ints. */
+    /* Shape arithmetic: contents of a small (<= HE_MAX_RANK elements) int64,
+     * int32 or bool tensor, one dimension code (see he_shape) per element, so that
+     * a symbol survives Shape -> Gather -> Concat -> Reshape. Valid when has_known_ints. */
     bool has_known_ints;
     int64_t known_ints[HE_MAX_RANK];
     uint32_t producer; /* node, HE_NONE for inputs and constants */

@@ -297,6 +297,11 @@ he_status he_infer_axes(const struct he_node *node, const int64_t *axes, size_t 
 
 /* --- Contents --- */
 
+static bool has_codes(enum he_dtype dtype)
+{
+    return dtype == HE_INT64 || dtype == HE_INT32 || dtype == HE_BOOL;
+}
+
 bool he_infer_codes(const struct he_value *value, struct he_codes *out)
 {
     int64_t count;
@@ -306,10 +311,16 @@ bool he_infer_codes(const struct he_value *value, struct he_codes *out)
     out->is_literal = true;
     if (he_value_read_ints(value, out->v, HE_MAX_RANK, &out->count))
         return out->count <= HE_MAX_RANK;
-    if (!value->has_known_ints || value->dtype != HE_INT64)
-        return false;
     count = he_shape_count(&value->shape);
     if (count < 0 || count > HE_MAX_RANK)
+        return false;
+    if (value->dtype == HE_BOOL && he_value_is_constant(value)) {
+        out->count = (size_t)count;
+        for (size_t k = 0; k < out->count; k++)
+            out->v[k] = ((const unsigned char *)value->data)[k] != 0;
+        return true;
+    }
+    if (!value->has_known_ints || !has_codes(value->dtype))
         return false;
     out->is_literal = false;
     out->count = (size_t)count;
@@ -356,12 +367,15 @@ int64_t he_infer_length(const struct he_value *value)
 
 void he_infer_set_known(struct he_value *out, const int64_t *codes, size_t count)
 {
-    if (out->dtype != HE_INT64 || count > HE_MAX_RANK ||
+    /* Sizes fit an int32 or the model is wrong; a number that does not has wrapped. */
+    int64_t most = out->dtype == HE_INT32 ? INT32_MAX : INT64_MAX;
+
+    if (!has_codes(out->dtype) || count > HE_MAX_RANK ||
         he_shape_count(&out->shape) != (int64_t)count)
         return;
     out->has_known_ints = true;
     for (size_t k = 0; k < count; k++)
-        out->known_ints[k] = codes[k];
+        out->known_ints[k] = codes[k] > most ? HE_DIM_UNKNOWN : codes[k];
 }
 
 bool he_infer_number(const struct he_value *value, double *out)

@@ -135,7 +135,8 @@ bool he_infer_exact(const struct he_value *value, struct he_codes *out);
 bool he_infer_exact_scalar(const struct he_value *value, int64_t *out);
 /* Element count of a list input when it is known, else -1. */
 int64_t he_infer_length(const struct he_value *value);
-/* Says what an int64 output of @count elements holds; does nothing for another type. */
+/* Says what an int64, int32 or bool output of @count elements holds; does nothing for
+ * another type. */
 void he_infer_set_known(struct he_value *out, const int64_t *codes, size_t count);
 /* The first element of a constant as a number; false when it is not known. */
 bool he_infer_number(const struct he_value *value, double *out);

@@ -14,6 +14,52 @@ static HE_INFER_RULE(infer_compare)
     return status;
 }
 
+/* One entry of Equal, as a code: a symbol is a size, so it equals itself and no negative
+ * number, and otherwise who knows. */
+static int64_t equal_entry(const struct he_codes *a, size_t i, const struct he_codes *b, size_t j)
+{
+    int64_t x, y;
+    bool knows_x = he_codes_exact(a, i, &x), knows_y = he_codes_exact(b, j, &y);
+
+    if (knows_x && knows_y)
+        return x == y;
+    if (knows_x)
+        return x < 0 && b->v[j] < HE_DIM_UNKNOWN ? 0 : HE_DIM_UNKNOWN;
+    if (knows_y)
+        return y < 0 && a->v[i] < HE_DIM_UNKNOWN ? 0 : HE_DIM_UNKNOWN;
+    return a->v[i] == b->v[j] && a->v[i] != HE_DIM_UNKNOWN ? 1 : HE_DIM_UNKNOWN;
+}
+
+/* Two small lists (or a list and a number) as far as they are known; gives the length. */
+static bool read_pair(const struct he_value *a, const struct he_value *b,
+                      const struct he_shape *shape, struct he_codes *ca, struct he_codes *cb,
+                      size_t *out)
+{
+    int64_t count = he_shape_count(shape);
+
+    if (shape->rank > 1 || count < 0 || count > HE_MAX_RANK || !he_infer_codes(a, ca) ||
+        !he_infer_codes(b, cb) || (ca->count != 1 && ca->count != (size_t)count) ||
+        (cb->count != 1 && cb->count != (size_t)count))
+        return false;
+    *out = (size_t)count;
+    return true;
+}
+
+static HE_INFER_RULE(infer_equal)
+{
+    struct he_codes a, b;
+    int64_t codes[HE_MAX_RANK];
+    size_t count;
+    he_status status = infer_compare(node, in, out);
+
+    if (status != HE_OK || !read_pair(in[0], in[1], &out[0]->shape, &a, &b, &count))
+        return status;
+    for (size_t k = 0; k < count; k++)
+        codes[k] = equal_entry(&a, a.count == 1 ? 0 : k, &b, b.count == 1 ? 0 : k);
+    he_infer_set_known(out[0], codes, count);
+    return HE_OK;
+}
+
 /* And, Or, Xor: both sides are bool. */
 static HE_INFER_RULE(infer_logic)
 {
@@ -43,9 +89,10 @@ static HE_INFER_RULE(infer_test)
 static HE_INFER_RULE(infer_where)
 {
     struct he_shape shape;
-    struct he_codes a, b;
+    struct he_codes a, b, condition;
     int64_t codes[HE_MAX_RANK];
-    int64_t count;
+    size_t count;
+    bool has_condition;
     he_status status = he_infer_want_same_type(node, in[1], "X", in[2], "Y");
 
     if (status != HE_OK)
@@ -57,19 +104,21 @@ static HE_INFER_RULE(infer_where)
     if (status != HE_OK)
         return status;
     he_infer_set(out[0], in[1]->dtype != HE_DTYPE_NONE ? in[1]->dtype : in[2]->dtype, &shape);
-    /* Where both sides agree the condition does not matter. */
-    count = he_shape_count(&shape);
-    if (shape.rank > 1 || count < 0 || count > HE_MAX_RANK || !he_infer_codes(in[1], &a) ||
-        !he_infer_codes(in[2], &b) || (a.count != 1 && a.count != (size_t)count) ||
-        (b.count != 1 && b.count != (size_t)count))
+    if (!read_pair(in[1], in[2], &shape, &a, &b, &count))
         return HE_OK;
-    for (size_t k = 0; k < (size_t)count; k++) {
+    has_condition = he_infer_codes(in[0], &condition) &&
+                    (condition.count == 1 || condition.count == count);
+    for (size_t k = 0; k < count; k++) {
         int64_t x = he_codes_dim(&a, a.count == 1 ? 0 : k);
         int64_t y = he_codes_dim(&b, b.count == 1 ? 0 : k);
+        int64_t which;
 
-        codes[k] = x == y ? x : HE_DIM_UNKNOWN;
+        if (has_condition && he_codes_exact(&condition, condition.count == 1 ? 0 : k, &which))
+            codes[k] = which ? x : y;
+        else /* where both sides agree the condition does not matter */
+            codes[k] = x == y ? x : HE_DIM_UNKNOWN;
     }
-    he_infer_set_known(out[0], codes, (size_t)count);
+    he_infer_set_known(out[0], codes, count);
     return HE_OK;
 }
 
@@ -89,7 +138,7 @@ static const struct he_op rows[] = {
     UNARY("BitwiseNot", he_infer_same, 18),
     COMMUTATIVE("BitwiseOr", he_infer_broadcast, 18),
     COMMUTATIVE("BitwiseXor", he_infer_broadcast, 18),
-    COMMUTATIVE("Equal", infer_compare, 1, 7, 11, 13, 19),
+    COMMUTATIVE("Equal", infer_equal, 1, 7, 11, 13, 19),
     BINARY("Greater", infer_compare, 1, 7, 9, 13),
     BINARY("GreaterOrEqual", infer_compare, 12, 16),
     UNARY("IsInf", infer_test, 10, 20),

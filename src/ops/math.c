@@ -94,7 +94,7 @@ static int64_t combine(char operation, struct entry a, struct entry b)
     }
 }
 
-/* Contents of an int64 result of at most HE_MAX_RANK elements in rank 0 or 1. */
+/* Contents of an integer result of at most HE_MAX_RANK elements in rank 0 or 1. */
 static void combine_contents(char operation, const struct he_value *a, const struct he_value *b,
                              struct he_value *out)
 {
@@ -102,7 +102,7 @@ static void combine_contents(char operation, const struct he_value *a, const str
     int64_t codes[HE_MAX_RANK];
     int64_t count = he_shape_count(&out->shape);
 
-    if (out->dtype != HE_INT64 || out->shape.rank > 1 || count < 0 || count > HE_MAX_RANK ||
+    if (out->shape.rank > 1 || count < 0 || count > HE_MAX_RANK ||
         !he_infer_codes(a, &ca) || !he_infer_codes(b, &cb) ||
         (ca.count != 1 && ca.count != (size_t)count) ||
         (cb.count != 1 && cb.count != (size_t)count))

@@ -19,6 +19,21 @@ static struct he_shape reduced(const struct he_shape *shape, uint32_t mask, bool
     return result;
 }
 
+/* The product of a list of sizes. */
+static void set_product(const struct he_value *in, struct he_value *out)
+{
+    struct he_codes codes;
+    int64_t product = 1;
+
+    if (!he_infer_codes(in, &codes))
+        return;
+    for (size_t k = 0; k < codes.count; k++) {
+        if (!he_dim_mul(product, he_codes_dim(&codes, k), &product))
+            return;
+    }
+    he_infer_set_known(out, &product, 1);
+}
+
 /* Axes are an attribute until opset 17 (ReduceSum: 12), then input 1. */
 static HE_INFER_RULE(infer_reduce)
 {
@@ -67,6 +82,8 @@ static HE_INFER_RULE(infer_reduce)
             return status;
     }
     out[0]->shape = reduced(&in[0]->shape, mask, keep);
+    if (strcmp(node->op, "ReduceProd") == 0 && rank == 1)
+        set_product(in[0], out[0]);
     return HE_OK;
 }
 

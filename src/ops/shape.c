@@ -443,8 +443,8 @@ static HE_INFER_RULE(infer_cast)
     if (status != HE_OK)
         return status;
     he_infer_set(out[0], to, &in[0]->shape);
-    /* Integers that become int64 keep their values. */
-    if (he_infer_codes(in[0], &codes)) {
+    /* Integers that become int64 or int32 keep their values. */
+    if (to != HE_BOOL && he_infer_codes(in[0], &codes)) {
         for (size_t k = 0; k < codes.count; k++)
             codes.v[k] = he_codes_dim(&codes, k);
         he_infer_set_known(out[0], codes.v, codes.count);

@@ -283,7 +283,9 @@ static void check_answer(const struct he_op *op, const struct draft *d, he_statu
         ck_assert_msg(!he_shape_is_static(shape) || he_shape_count(shape) >= 0,
                       "%s: a size that overflows", op->name);
         ck_assert_msg(!d->out[k]->has_known_ints ||
-                          (d->out[k]->dtype == HE_INT64 && he_shape_count(shape) >= 0 &&
+                          ((d->out[k]->dtype == HE_INT64 || d->out[k]->dtype == HE_INT32 ||
+                            d->out[k]->dtype == HE_BOOL) &&
+                           he_shape_count(shape) >= 0 &&
                            he_shape_count(shape) <= HE_MAX_RANK),
                       "%s: contents without a place", op->name);
     }
