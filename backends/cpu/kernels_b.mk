@@ -20,4 +20,8 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/kernels_conv_transpose.c \
 	backends/cpu/kernels_pool.c \
 	backends/cpu/kernels_global_pool.c \
-	backends/cpu/resize.h backends/cpu/resize.c backends/cpu/kernels_resize.c
+	backends/cpu/resize.h backends/cpu/resize.c backends/cpu/kernels_resize.c \
+	backends/cpu/kernels_grid.c \
+	backends/cpu/kernels_roi.c \
+	backends/cpu/kernels_deform.c \
+	backends/cpu/kernels_signal.c

@@ -34,27 +34,33 @@ struct global {
             return acc;                                                                            \
         return g->power == 2 ? SQRT(acc) : POW(acc, (TYPE)(1 / g->power));                         \
     }                                                                                              \
-    /* acc[k] takes in x[k], k < n. */                                                             \
+    /* acc[k] takes in x[k], k < n, of each of @rows rows. */                                      \
     CPU_VECTOR static void take_##NAME(const struct global *g, TYPE *acc, const TYPE *x,           \
-                                       int64_t n)                                                  \
+                                       int64_t n, int64_t rows, int64_t step)                      \
     {                                                                                              \
-        int64_t k;                                                                                 \
+        int64_t k, end = rows * step;                                                              \
+        const TYPE *row;                                                                           \
                                                                                                    \
         if (g->kind == GLOBAL_MEAN)                                                                \
-            for (k = 0; k < n; k++)                                                                \
-                acc[k] += x[k];                                                                    \
+            for (row = x; row != x + end; row += step)                                             \
+                for (k = 0; k < n; k++)                                                            \
+                    acc[k] += row[k];                                                              \
         else if (g->kind == GLOBAL_MAX)                                                            \
-            for (k = 0; k < n; k++)                                                                \
-                acc[k] = x[k] > acc[k] ? x[k] : acc[k];                                            \
+            for (row = x; row != x + end; row += step)                                             \
+                for (k = 0; k < n; k++)                                                            \
+                    acc[k] = row[k] > acc[k] ? row[k] : acc[k];                                    \
         else if (g->power == 1)                                                                    \
-            for (k = 0; k < n; k++)                                                                \
-                acc[k] += FABS(x[k]);                                                              \
+            for (row = x; row != x + end; row += step)                                             \
+                for (k = 0; k < n; k++)                                                            \
+                    acc[k] += FABS(row[k]);                                                        \
         else if (g->power == 2)                                                                    \
-            for (k = 0; k < n; k++)                                                                \
-                acc[k] += x[k] * x[k];                                                             \
+            for (row = x; row != x + end; row += step)                                             \
+                for (k = 0; k < n; k++)                                                            \
+                    acc[k] += row[k] * row[k];                                                     \
         else                                                                                       \
-            for (k = 0; k < n; k++)                                                                \
-                acc[k] += POW(FABS(x[k]), (TYPE)g->power);                                         \
+            for (row = x; row != x + end; row += step)                                             \
+                for (k = 0; k < n; k++)                                                            \
+                    acc[k] += POW(FABS(row[k]), (TYPE)g->power);                                   \
     }                                                                                              \
     static TYPE reduce_##NAME(const struct global *g, const TYPE *x)                               \
     {                                                                                              \
@@ -63,10 +69,9 @@ struct global {
                                                                                                    \
         for (k = 0; k < LANES; k++)                                                                \
             acc[k] = start_##NAME(g);                                                              \
-        for (k = 0; k < whole; k += LANES)                                                         \
-            take_##NAME(g, acc, x + k, LANES);                                                     \
-        for (; k < g->length; k++)                                                                 \
-            take_##NAME(g, &acc[k % LANES], x + k * g->stride, 1);                                 \
+        take_##NAME(g, acc, x, LANES, whole / LANES, LANES);                                       \
+        for (k = whole; k < g->length; k++)                                                        \
+            take_##NAME(g, &acc[k % LANES], x + k * g->stride, 1, 1, 1);                           \
         for (k = 1, one = acc[0]; k < LANES; k++)                                                  \
             one = g->kind == GLOBAL_MAX ? acc[k] > one ? acc[k] : one : one + acc[k];              \
         return finish_##NAME(g, one);                                                              \
@@ -96,9 +101,8 @@ struct global {
             count = g->c - c < STRETCH ? g->c - c : STRETCH;                                       \
             for (k = 0; k < count; k++)                                                            \
                 acc[k] = start_##NAME(g);                                                          \
-            for (k = 0; k < g->length; k++)                                                        \
-                take_##NAME(g, acc, (const TYPE *)g->in + n * g->n_stride + c + k * g->stride,     \
-                            count);                                                                \
+            take_##NAME(g, acc, (const TYPE *)g->in + n * g->n_stride + c, count, g->length,       \
+                        g->stride);                                                                \
             for (k = 0; k < count; k++)                                                            \
                 ((TYPE *)g->out)[n * g->out_n_stride + (c + k) * g->out_c_stride] =                \
                     finish_##NAME(g, acc[k]);                                                      \
