@@ -99,6 +99,9 @@ he_status cpu_team_create(const struct he_allocator *alloc, uint32_t threads,
     if (!team)
         return cpu_no_memory();
     team->threads = threads ? threads : 1;
+#ifdef __SANITIZE_THREAD__
+    team->threads = 1; /* libgomp's barriers are unknown to it: every loop would look like a race */
+#endif
     team->id = atomic_fetch_add(&last_id, 1) + 1;
     team->cpus = *cpus;
     team->is_bound = team->threads > 1 && team->threads == core_count;

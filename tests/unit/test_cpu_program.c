@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cpu backend through its table: programs from kernels, dynamic shapes, control flow. */
 #include <check.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -391,6 +392,35 @@ START_TEST(a_team_splits_a_large_loop_and_gives_the_same)
     he_device_close(team);
     build_free(g);
     free(data);
+}
+END_TEST
+
+/* What is resident before any model stays small. */
+START_TEST(no_library_is_loaded_before_the_first_program)
+{
+    void *early = dlopen("libgomp.so.1", RTLD_NOW | RTLD_NOLOAD);
+    uint32_t x, y;
+    struct he_graph *g = three_steps(&x, &y);
+    struct region_runner run;
+    struct he_device_info info;
+    size_t count;
+
+    if (early) { /* tests that share this process were faster */
+        build_free(g);
+        return;
+    }
+    fine(he_backend_find("cpu")->enumerate(&info, 1, &count));
+    ck_assert_uint_eq(count, 1);
+    ck_assert_uint_ge(info.cores, 1);
+    ck_assert_double_gt(info.peaks.fp32, 1e9);
+    fine(he_device_supports(dev, g, &g->tasks[0]));
+    ck_assert_ptr_null(dlopen("libgomp.so.1", RTLD_NOW | RTLD_NOLOAD));
+    ck_assert_ptr_null(dlopen("libdnnl.so.2", RTLD_NOW | RTLD_NOLOAD));
+    runner_init(&run, dev, &heap_allocator, g);
+    fine(runner_open(&run, 1));
+    ck_assert_ptr_null(getenv("GOMP_SPINCOUNT")); /* nothing is left behind */
+    runner_close(&run);
+    build_free(g);
 }
 END_TEST
 
@@ -1024,6 +1054,7 @@ int main(void)
     tcase_add_test(tc, constants_need_no_alignment);
     tcase_add_test(tc, every_task_gets_its_time);
     tcase_add_test(tc, a_team_splits_a_large_loop_and_gives_the_same);
+    tcase_add_test(tc, no_library_is_loaded_before_the_first_program);
     tcase_add_loop_test(tc, shapes_may_come_from_data, 0, 2);
     tcase_add_test(tc, a_dynamic_input_brings_its_shape);
     tcase_add_test(tc, a_task_of_constants_alone_runs);
