@@ -282,6 +282,8 @@ static int run(const struct tool_args *args)
         status = compare_outputs(&job);
     if (status == HE_OK && args->learn)
         status = he_engine_learn(job.engine, job.plan, job.session);
+    if (status == HE_OK && args->learn)
+        status = he_engine_save_costs(job.engine);
     if (status != HE_OK) {
         code = tool_fail(status);
     } else {

@@ -7,7 +7,7 @@
 #include "hetero.h"
 
 static const struct tool_command *const commands[] = {
-    &cmd_devices, &cmd_run, &cmd_bench, &cmd_conform,
+    &cmd_devices, &cmd_run, &cmd_bench, &cmd_plan, &cmd_calibrate, &cmd_conform, &cmd_check,
 };
 
 static void print_overview(FILE *out)

@@ -206,7 +206,7 @@ he_status he_session_create(struct he_engine *engine, struct he_plan *plan,
 }
 
 he_status he_engine_learn(struct he_engine *engine, const struct he_plan *plan,
-                          const struct he_session *session)
+                          struct he_session *session)
 {
     struct he_arena arena;
     he_status status = HE_OK;
@@ -233,8 +233,12 @@ he_status he_engine_learn(struct he_engine *engine, const struct he_plan *plan,
                                        he_cost_signature(plan->graph, task),
                                        task->work.work_class, roofline.seconds, seconds);
     }
-    if (status == HE_OK)
-        status = he_cost_store_save(engine->store);
+    he_session_reset_times(session);
     he_arena_fini(&arena);
     return status;
+}
+
+he_status he_engine_save_costs(struct he_engine *engine)
+{
+    return engine->store ? he_cost_store_save(engine->store) : HE_OK;
 }

@@ -37,8 +37,10 @@ he_status he_engine_prepare(struct he_engine *engine, const struct he_model *mod
                             const struct he_analyze_options *options, struct he_graph **graph,
                             struct he_problem **problem, struct he_cost **costs) HE_MUST_CHECK;
 const struct he_machine *he_engine_machine(const struct he_engine *engine);
-/* Feeds what a measuring session saw into the calibration store; saves it. */
+/* Adds what a measuring session saw since its times were last reset to the calibration
+ * store, as one sample per task, and resets them. */
 he_status he_engine_learn(struct he_engine *engine, const struct he_plan *plan,
-                          const struct he_session *session) HE_MUST_CHECK;
+                          struct he_session *session) HE_MUST_CHECK;
+he_status he_engine_save_costs(struct he_engine *engine) HE_MUST_CHECK;
 
 #endif

@@ -284,6 +284,14 @@ he_status he_session_task_seconds(const struct he_session *session, size_t index
     return HE_OK;
 }
 
+void he_session_reset_times(struct he_session *session)
+{
+    size_t count = session->plan->problem->task_count;
+
+    memset(session->task_seconds, 0, count * sizeof *session->task_seconds);
+    memset(session->task_runs, 0, count * sizeof *session->task_runs);
+}
+
 he_status he_session_device(const struct he_session *session, size_t index,
                             struct he_device_figures *out)
 {

@@ -109,7 +109,7 @@ he_status he_plan_create(struct he_graph *graph, const struct he_machine *machin
                          struct he_plan **out) HE_MUST_CHECK;
 /* Regions, steps, memory map: what a session needs. Once. */
 he_status he_plan_lower(struct he_plan *plan) HE_MUST_CHECK;
-/* An independent look at all of it: order, convexity, waits, overlaps in memory. */
+/* An independent look: times, servers, links, groups, convexity. */
 he_status he_plan_check(const struct he_plan *plan) HE_MUST_CHECK;
 /* The placement a saved plan asks for, matched to @problem's tasks by id. */
 he_status he_plan_read_placement(const char *name, const char *text, size_t size,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 libhe_la_SOURCES += \
+	src/plan/check.c \
 	src/plan/explain.c \
 	src/plan/json.c \
 	src/plan/lower.c src/plan/lower.h \

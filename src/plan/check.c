@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An independent look at a plan, written against what the rules say and not
+ * against how plans are made: the schedule obeys the model of the task graph, and
+ * regions are convex.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/plan.h"
+
+#define EPSILON 1e-9
+
+static he_status broken(const char *what, const char *on)
+{
+    return he_error_set(HE_ERR_INTERNAL, "the plan is not feasible: %s (%s)", what, on);
+}
+
+/* Is @at not before @then, up to rounding? */
+static bool not_before(double at, double then)
+{
+    return at >= then - EPSILON - 1e-12 * fabs(then);
+}
+
+static he_status check_tasks(const struct he_plan *plan)
+{
+    const struct he_problem *p = plan->problem;
+
+    for (uint32_t t = 0; t < p->task_count; t++) {
+        uint32_t device = plan->placement.device[t];
+        double time;
+
+        if (device >= p->device_count)
+            return broken("it runs on no device", p->task_ids[t]);
+        time = he_problem_time(p, t, device);
+        if (!isfinite(time))
+            return broken("it cannot run on its device", p->task_ids[t]);
+        if (!not_before(plan->schedule.finish[t], plan->schedule.start[t] + time))
+            return broken("it ends too early", p->task_ids[t]);
+    }
+    for (uint32_t e = 0; e < p->edge_count; e++) {
+        if (!not_before(plan->schedule.start[p->edges[e].to],
+                        plan->schedule.finish[p->edges[e].from]))
+            return broken("it starts before its input is made", p->task_ids[p->edges[e].to]);
+    }
+    for (uint32_t a = 0; p->colocation && a < p->task_count; a++) {
+        for (uint32_t b = 0; b < a; b++) {
+            if (p->colocation[a] != HE_NO_GROUP && p->colocation[a] == p->colocation[b] &&
+                plan->placement.device[a] != plan->placement.device[b])
+                return broken("its group is divided", p->task_ids[a]);
+        }
+    }
+    return HE_OK;
+}
+
+/* Intervals of one resource, to be shown disjoint. */
+struct interval {
+    double start, finish;
+    uint32_t resource, item;
+};
+
+static int by_start(const void *a, const void *b)
+{
+    const struct interval *x = a, *y = b;
+
+    if (x->resource != y->resource)
+        return x->resource < y->resource ? -1 : 1;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static bool are_disjoint(struct interval *list, size_t count, uint32_t *culprit)
+{
+    qsort(list, count, sizeof *list, by_start);
+    for (size_t k = 1; k < count; k++) {
+        if (list[k].resource == list[k - 1].resource &&
+            !not_before(list[k].start, list[k - 1].finish)) {
+            *culprit = list[k].item;
+            return false;
+        }
+    }
+    return true;
+}
+
+static he_status check_servers(const struct he_plan *plan)
+{
+    const struct he_problem *p = plan->problem;
+    struct interval *list = calloc((size_t)p->task_count + 1, sizeof *list);
+    uint32_t culprit = 0;
+    bool is_fine;
+
+    if (!list)
+        return he_no_memory();
+    for (uint32_t t = 0; t < p->task_count; t++)
+        list[t] = (struct interval){ plan->schedule.start[t], plan->schedule.finish[t],
+                                     p->devices[plan->placement.device[t]].server, t };
+    is_fine = are_disjoint(list, p->task_count, &culprit);
+    free(list);
+    return is_fine ? HE_OK : broken("two tasks run on its device at once", p->task_ids[culprit]);
+}
+
+static he_status check_transfers(const struct he_plan *plan)
+{
+    const struct he_problem *p = plan->problem;
+    size_t count = plan->schedule.transfer_count;
+    struct interval *list = calloc(count + 1, sizeof *list);
+    he_status status = HE_OK;
+    uint32_t culprit = 0;
+
+    if (!list)
+        return he_no_memory();
+    for (size_t k = 0; k < count && status == HE_OK; k++) {
+        const struct he_schedule_transfer *transfer = &plan->schedule.transfers[k];
+        const struct he_place_edge *edge = &p->edges[transfer->edge];
+        double needed = he_problem_transfer(p, transfer->from_device, transfer->to_device,
+                                            transfer->bytes);
+
+        list[k] = (struct interval){ transfer->start, transfer->finish,
+                                     transfer->from_device * p->device_count + transfer->to_device,
+                                     transfer->edge };
+        if (!not_before(transfer->start, plan->schedule.finish[edge->from]))
+            status = broken("its result is sent before it is made", p->task_ids[edge->from]);
+        else if (!not_before(transfer->finish, transfer->start + needed))
+            status = broken("its input travels too fast", p->task_ids[edge->to]);
+        else if (transfer->to_device == plan->placement.device[edge->to] &&
+                 !not_before(plan->schedule.start[edge->to], transfer->finish))
+            status = broken("it starts before its input arrives", p->task_ids[edge->to]);
+    }
+    if (status == HE_OK && p->has_contention && !are_disjoint(list, count, &culprit))
+        status = broken("two transfers share a link", p->task_ids[p->edges[culprit].to]);
+    free(list);
+    return status;
+}
+
+static he_status check_regions(const struct he_plan *plan)
+{
+    const struct he_problem *p = plan->problem;
+    bool *members = calloc((size_t)p->task_count + 1, sizeof *members);
+    uint32_t *seen = calloc((size_t)p->task_count + 1, sizeof *seen);
+    he_status status = members && seen ? HE_OK : he_no_memory();
+
+    /* Linear in tasks per region: regions are few, or small. */
+    for (uint32_t k = 0; k < plan->part_count && status == HE_OK; k++) {
+        const struct he_part *part = &plan->parts[k];
+
+        for (uint32_t t = 0; t < part->task_count; t++) {
+            members[part->tasks[t]] = true;
+            seen[part->tasks[t]]++;
+            if (plan->placement.device[part->tasks[t]] != part->device)
+                status = broken("its region runs elsewhere", p->task_ids[part->tasks[t]]);
+        }
+        if (!he_partition_is_convex(p, members))
+            status = broken("its region is not convex", p->task_ids[part->tasks[0]]);
+        for (uint32_t t = 0; t < part->task_count; t++)
+            members[part->tasks[t]] = false;
+    }
+    for (uint32_t t = 0; t < p->task_count && status == HE_OK; t++) {
+        if (seen[t] != 1)
+            status = broken("it is in no region, or in two", p->task_ids[t]);
+    }
+    free(members);
+    free(seen);
+    return status;
+}
+
+he_status he_plan_check(const struct he_plan *plan)
+{
+    he_status status = check_tasks(plan);
+
+    if (status == HE_OK)
+        status = check_servers(plan);
+    if (status == HE_OK)
+        status = check_transfers(plan);
+    return status == HE_OK ? check_regions(plan) : status;
+}
