@@ -237,6 +237,9 @@ START_TEST(views_are_shared_or_copied)
         fine(he_device_instance_set(dev, run.instances[0], runner_slot(&run, x), &binding));
         fine(runner_launch(&run, 0));
         expect_ints(&out, "6", INTS(-9, -8, -7, -6, -5, -4));
+        /* and copies nothing to where it was */
+        struct he_tensor old = runner_get(&run, 0, x);
+        expect_ints(&old, "2,3", INTS(1, 2, 3, 4, 5, 6));
     }
     runner_close(&run);
     build_free(g);
@@ -653,6 +656,53 @@ START_TEST(ifs_nest_and_hand_values_through)
 }
 END_TEST
 
+/* Values of a branch that live at the same time, views among them, share no memory. */
+START_TEST(values_of_a_branch_keep_apart)
+{
+    struct he_graph *g = build_graph("if"), *bodies[2];
+    uint32_t condition = build_input(g, "condition", HE_BOOL, "");
+    uint32_t x = build_input(g, "x", HE_INT64, "4"), y = build_value(g, "y", HE_INT64, "2,2"), node;
+    static const uint8_t yes = 1;
+    struct region_runner run;
+    struct he_tensor out;
+
+    for (int k = 0; k < 2; k++) {
+        struct he_graph *b = bodies[k] = build_graph("branch");
+        uint32_t in = build_capture(b, "x", HE_INT64, "4"), square, negative, flat, sum, result;
+        uint32_t shape = build_constant(b, "shape", HE_INT64, "2", INTS(2, 2));
+
+        square = build_value(b, "square", HE_INT64, "4");
+        negative = build_value(b, "negative", HE_INT64, "4");
+        flat = build_value(b, "view", HE_INT64, "2,2");
+        sum = build_value(b, "sum", HE_INT64, "4");
+        result = build_value(b, "result", HE_INT64, "2,2");
+        build_node(b, "Mul", 2, VALUES(in, in), 1, &square);
+        build_node(b, "Reshape", 2, VALUES(square, shape), 1, &flat);
+        build_node(b, "Neg", 1, &in, 1, &negative);
+        build_node(b, "Add", 2, VALUES(negative, in), 1, &sum); /* zero */
+        build_node(b, "Reshape", 2, VALUES(sum, shape), 1, &result);
+        sum = build_value(b, "total", HE_INT64, "2,2");
+        build_node(b, "Sub", 2, VALUES(result, flat), 1, &sum);
+        build_output(b, sum);
+        build_tasks(b);
+    }
+    node = build_node(g, "If", 1, &condition, 1, &y);
+    build_body(g, node, "then_branch", bodies[0], 1, &x);
+    build_body(g, node, "else_branch", bodies[1], 1, &x);
+    build_output(g, y);
+    build_tasks(g);
+    runner_init(&run, dev, &heap_allocator, g);
+    fine(runner_open(&run, 1));
+    fine(runner_set(&run, 0, condition, NULL, &yes));
+    fine(runner_set(&run, 0, x, NULL, INTS(1, 2, 3, -4)));
+    fine(runner_launch(&run, 0));
+    out = runner_get(&run, 0, y);
+    expect_ints(&out, "2,2", INTS(-1, -4, -9, -16));
+    runner_close(&run);
+    build_free(g);
+}
+END_TEST
+
 /* (a, b) -> (b, a + b), scan output a: one carried value is handed straight through. */
 static struct he_graph *fibonacci_body(bool with_limit)
 {
@@ -1060,6 +1110,7 @@ int main(void)
     tcase_add_test(tc, a_task_of_constants_alone_runs);
     tcase_add_loop_test(tc, if_takes_the_branch_of_its_condition, 0, HE_COUNT(if_cases));
     tcase_add_test(tc, ifs_nest_and_hand_values_through);
+    tcase_add_test(tc, values_of_a_branch_keep_apart);
     tcase_add_loop_test(tc, loop_carries_and_stacks, 0, HE_COUNT(loop_cases));
     tcase_add_test(tc, loop_carries_a_growing_value);
     tcase_add_loop_test(tc, scan_walks_its_axes, 0, HE_COUNT(scan_cases));
