@@ -92,6 +92,9 @@ static void slice_range(int64_t dim, int64_t start, int64_t end, int64_t step, i
         *count = (int64_t)((uint64_t)(start - end - 1) / (0 - (uint64_t)step)) + 1;
 }
 
+/* An end that stands for "to the end of the axis"; exporters write this or more. */
+#define ENDLESS 1000000000
+
 /* An axis of unknown or symbolic size: kept whole by [0:huge] and [0:itself],
  * cut to a known size only where one end of the axis is certain. */
 static int64_t slice_open(const struct slice_spec *s, size_t k, int64_t dim)
@@ -102,13 +105,13 @@ static int64_t slice_open(const struct slice_spec *s, size_t k, int64_t dim)
 
     if (!s->are_steps_known)
         return HE_DIM_UNKNOWN;
-    if (s->steps[k] == -1 && knows_start && knows_end && (start == -1 || start >= INT32_MAX) &&
-        end <= -(int64_t)INT32_MAX)
+    if (s->steps[k] == -1 && knows_start && knows_end && (start == -1 || start >= ENDLESS) &&
+        end <= -ENDLESS)
         return dim; /* reversed */
     if (s->steps[k] != 1)
         return HE_DIM_UNKNOWN;
     if (knows_start && start == 0) {
-        if (knows_end && end >= INT32_MAX)
+        if (knows_end && end >= ENDLESS)
             return dim;
         if (!knows_end && s->has_ends && !s->ends.is_literal && s->ends.v[k] == dim &&
             dim != HE_DIM_UNKNOWN)
@@ -326,6 +329,7 @@ static HE_INFER_RULE(infer_pad)
     const int64_t *list = NULL;
     size_t count = 0;
     struct he_codes pads, axes;
+    int64_t wide[2 * HE_MAX_RANK]; /* pads may be more than he_codes has room for */
     struct he_shape shape;
     uint32_t rank = in[0]->shape.rank;
     he_status status;
@@ -350,8 +354,6 @@ static HE_INFER_RULE(infer_pad)
         out[0]->shape = shape;
         return HE_OK;
     }
-    /* pads may hold 2 * HE_MAX_RANK numbers, more than he_codes has room for */
-    int64_t wide[2 * HE_MAX_RANK];
     if (node->opset >= 11) {
         if (he_infer_exact(in[1], &pads)) {
             list = pads.v;

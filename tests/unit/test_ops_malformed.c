@@ -143,17 +143,37 @@ static void draw_body(struct body *body)
     body->graph.output_count = draw(8);
 }
 
-static const char *const names[] = {
-    "axis", "axes", "perm", "pads", "paddings", "strides", "dilations", "kernel_shape", "group",
-    "auto_pad", "ceil_mode", "output_shape", "output_padding", "split", "num_outputs", "starts",
-    "ends", "shape", "to", "value", "value_ints", "value_int", "keepdims", "k", "blocksize",
-    "scales", "height_scale", "width_scale", "mode", "equation", "direction", "hidden_size",
-    "layout", "then_branch", "else_branch", "body", "num_scan_inputs", "scan_input_axes",
-    "scan_output_axes", "q_num_heads", "kv_num_heads", "batch_dims", "broadcast", "transA",
-    "transB", "dtype", "sample_size", "size", "start", "end", "allowzero", "keep_aspect_ratio_policy",
-    "coordinate_transformation_mode", "onesided", "inverse", "reduction", "pooled_shape",
-    "output_height", "output_width", "ngram_indexes", "block_size", "output_dtype", "num_groups",
-    "stash_type", "noop_with_empty_axes", "sampling_ratio", "spatial",
+static const struct {
+    const char *name;
+    enum he_attr_kind kind;
+} names[] = {
+    { "axis", HE_ATTR_INT }, { "axes", HE_ATTR_INTS }, { "perm", HE_ATTR_INTS },
+    { "pads", HE_ATTR_INTS }, { "paddings", HE_ATTR_INTS }, { "strides", HE_ATTR_INTS },
+    { "dilations", HE_ATTR_INTS }, { "kernel_shape", HE_ATTR_INTS }, { "group", HE_ATTR_INT },
+    { "auto_pad", HE_ATTR_STRING }, { "ceil_mode", HE_ATTR_INT },
+    { "output_shape", HE_ATTR_INTS }, { "output_padding", HE_ATTR_INTS },
+    { "split", HE_ATTR_INTS }, { "num_outputs", HE_ATTR_INT }, { "starts", HE_ATTR_INTS },
+    { "ends", HE_ATTR_INTS }, { "shape", HE_ATTR_INTS }, { "to", HE_ATTR_INT },
+    { "value", HE_ATTR_TENSOR }, { "value_ints", HE_ATTR_INTS }, { "value_int", HE_ATTR_INT },
+    { "keepdims", HE_ATTR_INT }, { "k", HE_ATTR_INT }, { "blocksize", HE_ATTR_INT },
+    { "scales", HE_ATTR_FLOATS }, { "height_scale", HE_ATTR_FLOAT },
+    { "width_scale", HE_ATTR_FLOAT }, { "mode", HE_ATTR_STRING }, { "equation", HE_ATTR_STRING },
+    { "direction", HE_ATTR_STRING }, { "hidden_size", HE_ATTR_INT }, { "layout", HE_ATTR_INT },
+    { "then_branch", HE_ATTR_GRAPH }, { "else_branch", HE_ATTR_GRAPH }, { "body", HE_ATTR_GRAPH },
+    { "num_scan_inputs", HE_ATTR_INT }, { "scan_input_axes", HE_ATTR_INTS },
+    { "scan_output_axes", HE_ATTR_INTS }, { "q_num_heads", HE_ATTR_INT },
+    { "kv_num_heads", HE_ATTR_INT }, { "batch_dims", HE_ATTR_INT }, { "broadcast", HE_ATTR_INT },
+    { "transA", HE_ATTR_INT }, { "transB", HE_ATTR_INT }, { "dtype", HE_ATTR_INT },
+    { "sample_size", HE_ATTR_INT }, { "size", HE_ATTR_INT }, { "start", HE_ATTR_INT },
+    { "end", HE_ATTR_INT }, { "allowzero", HE_ATTR_INT },
+    { "keep_aspect_ratio_policy", HE_ATTR_STRING },
+    { "coordinate_transformation_mode", HE_ATTR_STRING }, { "onesided", HE_ATTR_INT },
+    { "inverse", HE_ATTR_INT }, { "reduction", HE_ATTR_STRING }, { "pooled_shape", HE_ATTR_INTS },
+    { "output_height", HE_ATTR_INT }, { "output_width", HE_ATTR_INT },
+    { "ngram_indexes", HE_ATTR_INTS }, { "block_size", HE_ATTR_INT },
+    { "output_dtype", HE_ATTR_INT }, { "num_groups", HE_ATTR_INT }, { "stash_type", HE_ATTR_INT },
+    { "noop_with_empty_axes", HE_ATTR_INT }, { "sampling_ratio", HE_ATTR_INT },
+    { "spatial", HE_ATTR_INT },
 };
 
 static const char *const words[] = {
@@ -180,10 +200,10 @@ static void draw_attr(struct draft *d, uint32_t k)
     struct he_attr *attr = &d->attrs[k];
     const char *const *word = words;
 
-    attr->name = names[draw(HE_COUNT(names))];
-    attr->kind = (enum he_attr_kind)draw(HE_ATTR_OTHER + 1);
-    if (draw(2)) /* the kind that such a name mostly has */
-        attr->kind = strchr("ekpgo", attr->name[0]) ? HE_ATTR_INT : HE_ATTR_INTS;
+    uint32_t which = draw(HE_COUNT(names));
+
+    attr->name = names[which].name;
+    attr->kind = draw(16) ? names[which].kind : (enum he_attr_kind)draw(HE_ATTR_OTHER + 1);
     attr->i = draw_int();
     attr->f = draw(4) ? (float)draw(8) / 2 : -INFINITY;
     attr->s = words[draw(HE_COUNT(words))];
@@ -201,12 +221,8 @@ static void draw_attr(struct draft *d, uint32_t k)
     attr->strings = attr->kind == HE_ATTR_STRINGS ? word : NULL;
     draw_value(&d->tensors[k]);
     attr->tensor = attr->kind == HE_ATTR_TENSOR ? &d->tensors[k] : NULL;
-    if (strstr(attr->name, "branch") || strcmp(attr->name, "body") == 0) {
-        attr->kind = HE_ATTR_GRAPH;
-        attr->graph = draw(8) ? &d->bodies[draw(2)].graph : NULL;
-    }
-    if (attr->kind != HE_ATTR_GRAPH)
-        attr->graph = NULL;
+    if (attr->kind == HE_ATTR_GRAPH && draw(8))
+        attr->graph = &d->bodies[draw(2)].graph;
 }
 
 /* Without these a rule gives up at once. */
@@ -225,6 +241,9 @@ static const struct {
     { "SpaceToDepth", "blocksize", HE_ATTR_INT },
     { "Einsum", "equation", HE_ATTR_STRING },
     { "Concat", "axis", HE_ATTR_INT },
+    { "Constant", "value_int", HE_ATTR_INT },
+    { "RandomNormal", "shape", HE_ATTR_INTS },
+    { "RandomUniform", "shape", HE_ATTR_INTS },
 };
 
 static void name_needed(struct draft *d, const struct he_op *op)
@@ -307,6 +326,8 @@ static bool try_node(const struct he_op *op)
     tame_dtype = draw(2) ? HE_FLOAT32 : draw(2) ? HE_INT64 : HE_BOOL;
     tame_rank = draw(5);
     inputs = draw(4) ? op->min_inputs + draw(most - op->min_inputs + 1) : draw(most + 1);
+    if (op->max_inputs == 255 && draw(2))
+        inputs = op->min_inputs + draw(3);
     inputs = inputs < VALUES_MAX ? inputs : VALUES_MAX;
     d->node = (struct he_node){ .name = "", .op = op->name, .domain = op->domain,
                                 .opset = draw(8) ? op->versions[0] + (int)draw(28)
