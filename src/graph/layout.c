@@ -8,6 +8,7 @@
  *   same          operands that differ from its output (pools, Concat, Resize...,
  *                 and pointwise chains whose small operands fit either order)
  *   reader        nothing to read either order, its output must be plain (Transpose)
+ *   free          nothing at all: its kernel walks strides anyway (DepthToSpace)
  *   plain         every operand that is channels-last
  *
  * First each connected set of tasks of the first two kinds takes the cheaper of its
@@ -27,7 +28,7 @@
 /* All-plain 1x1 convolution against channels-last, in reordered bytes per byte. */
 #define POINTWISE_CONV_COST 0.2
 
-enum kind { KIND_PLAIN, KIND_READER, KIND_SAME, KIND_CONV, KIND_CONV_1X1 };
+enum kind { KIND_PLAIN, KIND_READER, KIND_FREE, KIND_SAME, KIND_CONV, KIND_CONV_1X1 };
 
 struct operand {
     uint32_t slot;
@@ -163,6 +164,8 @@ static enum kind kind_of(const struct layout *layout, const struct he_task *task
         return KIND_PLAIN;
     if (he_node_is(anchor, "Transpose"))
         return KIND_READER;
+    if (he_node_is(anchor, "DepthToSpace") || he_node_is(anchor, "SpaceToDepth"))
+        return KIND_FREE;
     if (he_node_is(anchor, "Softmax") && anchor->opset >= 13 && he_node_int(anchor, "axis", -1) == 1)
         return KIND_SAME;
     if (!is_in(anchor, same, HE_COUNT(same)))
@@ -303,6 +306,8 @@ static double task_cost(const struct layout *layout, uint32_t k)
         return conv_cost(layout, k);
     if (layout->kinds[k] == KIND_SAME)
         return same_cost(layout, k);
+    if (layout->kinds[k] == KIND_FREE)
+        return 0;
     for (uint32_t i = layout->first_operand[k]; i < layout->first_operand[k + 1]; i++)
         if (layout->is_last[layout->operands[i].slot] &&
             (layout->operands[i].is_output || layout->kinds[k] == KIND_PLAIN))
@@ -335,7 +340,7 @@ static void connect_slots(struct layout *layout)
     for (uint32_t k = 0; k < layout->region->task_count; k++) {
         uint32_t first = HE_NONE;
 
-        if (layout->kinds[k] == KIND_PLAIN || layout->kinds[k] == KIND_READER)
+        if (layout->kinds[k] < KIND_SAME)
             continue;
         for (uint32_t i = layout->first_operand[k]; i < layout->first_operand[k + 1]; i++) {
             uint32_t slot = layout->operands[i].slot;

@@ -10,8 +10,9 @@ static he_status run_passes(struct he_graph *graph, const struct he_graph_option
         status = he_graph_remove_dead(graph);
     if (status == HE_OK && !options->no_simplify) {
         status = he_graph_simplify(graph);
+        /* Once more, for nodes whose inputs have become constant by it. */
         if (status == HE_OK)
-            status = he_graph_infer(graph);
+            status = options->no_fold ? he_graph_infer(graph) : he_graph_fold(graph, options);
         if (status == HE_OK)
             status = he_graph_remove_dead(graph);
     }

@@ -280,6 +280,19 @@ he_status he_rewrite_constant(struct he_rewrite *rewrite, enum he_dtype dtype,
     return status;
 }
 
+he_status he_rewrite_view_constant(struct he_rewrite *rewrite, uint32_t from,
+                                   const struct he_shape *shape, uint32_t *out)
+{
+    const struct he_shape own = *shape; /* it may be that of a value, which moves */
+    he_status status = grow_values(rewrite);
+    const struct he_value *value = &rewrite->graph->values[from];
+
+    if (status != HE_OK)
+        return status;
+    return he_graph_add_constant(rewrite->graph, "", value->dtype, &own, value->data,
+                                 value->data_bytes, out);
+}
+
 struct he_attr *he_rewrite_attrs(struct he_rewrite *rewrite, uint32_t count)
 {
     return he_arena_alloc(he_graph_arena(rewrite->graph), count, sizeof(struct he_attr));

@@ -66,6 +66,9 @@ void he_rewrite_remove_unread(struct he_rewrite *rewrite, uint32_t node);
 /* A constant over arena memory of @bytes, zeroed, for the caller to fill. */
 he_status he_rewrite_constant(struct he_rewrite *rewrite, enum he_dtype dtype,
                               const struct he_shape *shape, void **data, uint32_t *out) HE_MUST_CHECK;
+/* The bytes of constant @from under another shape of as many elements. */
+he_status he_rewrite_view_constant(struct he_rewrite *rewrite, uint32_t from,
+                                   const struct he_shape *shape, uint32_t *out) HE_MUST_CHECK;
 struct he_attr *he_rewrite_attrs(struct he_rewrite *rewrite, uint32_t count);
 
 /* --- Looking at constants --- */
@@ -94,8 +97,8 @@ struct he_pattern_table {
     size_t count;
 };
 extern const struct he_pattern_table he_patterns_identity, he_patterns_affine,
-    he_patterns_activation, he_patterns_norm, he_patterns_pad;
+    he_patterns_activation, he_patterns_norm, he_patterns_pad, he_patterns_move;
 /* For what no pattern above wants any more. */
-extern const struct he_pattern_table he_patterns_late;
+extern const struct he_pattern_table he_patterns_late, he_patterns_conv;
 
 #endif

@@ -14,7 +14,9 @@ libhe_la_SOURCES += \
 	src/graph/input_shapes.c \
 	src/graph/patterns_activation.c \
 	src/graph/patterns_affine.c \
+	src/graph/patterns_conv.c \
 	src/graph/patterns_identity.c \
+	src/graph/patterns_move.c \
 	src/graph/patterns_norm.c \
 	src/graph/patterns_pad.c \
 	src/graph/prepare.c \

@@ -15,9 +15,10 @@
 
 static const struct he_pattern_table *const tables[] = {
     &he_patterns_identity, &he_patterns_pad,  &he_patterns_affine,
-    &he_patterns_activation, &he_patterns_norm,
+    &he_patterns_activation, &he_patterns_norm, &he_patterns_move,
 };
-static const struct he_pattern_table *const late_tables[] = { &he_patterns_late };
+static const struct he_pattern_table *const late_tables[] = { &he_patterns_late,
+                                                              &he_patterns_conv };
 
 static he_status try_patterns(struct he_rewrite *rewrite,
                               const struct he_pattern_table *const *some, size_t count, uint32_t n)

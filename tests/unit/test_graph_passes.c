@@ -50,6 +50,7 @@ static const char *operators(const struct he_graph *graph)
 }
 
 #define NORM "const g f32[6] rand\nconst b f32[6] rand\nconst m f32[6] rand\nconst v f32[6] = 2,1,3,0.5,1,4\n"
+#define MATRIX "in x f32[3,4]\nconst w f32[4,6] rand\n"
 #define CONV "in x f32[2,4,5,5]\nconst w f32[6,4,3,3] rand\nconst cb f32[6] rand\n" NORM
 
 static const struct {
@@ -132,6 +133,37 @@ static const struct {
       "c = Conv(a, w)\nout c", "Pad Conv" },
     { "padding in front of an average", CONV "const p i64[8] = 0,0,1,1,0,0,1,1\na = Pad(x, p)\n"
       "c = AveragePool<kernel_shape=[3,3]>(a)\nout c", "AveragePool" },
+
+    { "touching windows of a transposed convolution", "in x f32[1,4,3,5]\nconst w f32[4,3,2,2] rand\nconst b f32[3] rand\n"
+      "a = ConvTranspose<strides=[2,2]>(x, w, b)\nr = Relu(a)\nout r", "Conv Relu DepthToSpace" },
+    { "three by three, with a normalisation", "in x f32[2,4,3,5]\nconst w f32[4,6,3,3] rand\n" NORM
+      "a = ConvTranspose<strides=[3,3]>(x, w)\nn = BatchNormalization(a, g, b, m, v)\nout n", "Conv DepthToSpace" },
+    { "overlapping windows stay", "in x f32[1,4,3,5]\nconst w f32[4,3,3,3] rand\na = ConvTranspose<strides=[2,2]>(x, w)\nout a",
+      "ConvTranspose" },
+    { "a column is a row", "in x f32[2,3,20]\nconst w f32[5,3,4,1] rand\nconst b f32[5] rand\nconst ax i64[1] = 3\n"
+      "y = Unsqueeze(x, ax)\na = Conv<pads=[2,0,1,0], strides=[2,1], dilations=[2,1]>(y, w, b)\nr = Relu(a)\nout r",
+      "Reshape Conv Relu Reshape" },
+    { "a column that is padded sideways stays", "in x f32[2,3,20,1]\nconst w f32[5,3,4,1] rand\n"
+      "a = Conv<pads=[0,1,0,1]>(x, w)\nout a", "Conv" },
+
+    /* --- Arithmetic in front of what moves --- */
+    { "an activation behind a view", CONV "const t i64[2] = 2,-1\na = Conv(x, w)\nq = Reshape(a, t)\nc = Relu(q)\n"
+      "d = Clip(c, lo)\nconst lo f32[] = 0.5\nout d", "Conv Relu Clip Reshape" },
+    { "a bias behind a view", "in x f32[2,4,5,1]\nconst w f32[6,4,1,1] rand\nconst ax i64[1] = 3\nconst s f32[6,1] rand\n"
+      "a = Conv(x, w)\nb = Squeeze(a, ax)\nc = Add(s, b)\nd = Sigmoid(c)\nout d", "Conv Sigmoid Squeeze" },
+    { "a row behind a view is no channel", "in x f32[2,4,5,1]\nconst w f32[6,4,1,1] rand\nconst ax i64[1] = 3\n"
+      "const s f32[5] rand\na = Conv(x, w)\nb = Squeeze(a, ax)\nc = Add(s, b)\nout c", "Conv Squeeze Add" },
+    { "an activation behind a transpose", MATRIX "a = MatMul(x, w)\nb = Transpose<perm=[1,0]>(a)\nc = Tanh(b)\nout c",
+      "MatMul Tanh Transpose" },
+    { "a view that is read twice stays", CONV "const t i64[2] = 2,-1\na = Conv(x, w)\nq = Reshape(a, t)\nc = Relu(q)\nout c\nout q",
+      "Conv Reshape Relu" },
+    { "a table takes what is done to its rows", "in i i64[40]\nconst t f32[5,3] rand\nconst s f32[1,3] rand\na = Gather(t, i0)\n"
+      "const z i64[] = 4\nm = Mod(i, z)\ni0 = Identity(m)\nb = Add(a, s)\nc = Gelu(b)^20\nout c", "Mod Gather" },
+    { "a table larger than what is read stays", "in i i64[2]\nconst t f32[50,3] rand\na = Gather(t, i)\nb = Relu(a)\nout b",
+      "Gather Relu" },
+    { "one-hot rows are rows", "in i i32[2,9]\nconst t f32[7,5] rand\nconst n i32[1,1,7] = 0,1,2,3,4,5,6\nconst ax i64[1] = 2\n"
+      "const two i32[] = 2\nj = Sub(i, two)\nu = Unsqueeze(j, ax)\ne = Equal(u, n)\nh = Cast<to=1>(e)\na = MatMul(h, t)\nout a",
+      "Sub Less Min Where Gather" },
 
     /* --- Activations --- */
     { "hard sigmoid", "in x f32[2,9]\nconst h f32[] = 3\nconst z f32[] = 0\nconst s f32[] = 6\n"
