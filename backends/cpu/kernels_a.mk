@@ -17,6 +17,31 @@ libhe_cpu_la_SOURCES += \
 CPU_STEP_FLAGS += -DCPU_HAVE_CHAIN
 
 if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_kernels_a_math
+TESTS += tests/unit/test_kernels_a_math
+tests_unit_test_kernels_a_math_SOURCES = tests/unit/test_kernels_a_math.c
+tests_unit_test_kernels_a_math_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/backends/cpu
+tests_unit_test_kernels_a_math_CFLAGS = $(TEST_CFLAGS) -fno-trapping-math
+tests_unit_test_kernels_a_math_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_kernels_a_random
+TESTS += tests/unit/test_kernels_a_random
+tests_unit_test_kernels_a_random_SOURCES = tests/unit/test_kernels_a_random.c \
+	tests/support/kernel_case.c tests/support/kernel_case.h \
+	tests/support/graph_builder.c tests/support/graph_builder.h
+tests_unit_test_kernels_a_random_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/backends/cpu
+tests_unit_test_kernels_a_random_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_kernels_a_random_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_kernels_a
+TESTS += tests/unit/test_kernels_a
+tests_unit_test_kernels_a_SOURCES = tests/unit/test_kernels_a.c tests/unit/kernels_a_cases.inc \
+	tests/support/kernel_case.c tests/support/kernel_case.h \
+	tests/support/graph_builder.c tests/support/graph_builder.h
+tests_unit_test_kernels_a_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/backends/cpu
+tests_unit_test_kernels_a_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_kernels_a_LDADD = $(TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_kernels_a_chain
 TESTS += tests/unit/test_kernels_a_chain
 tests_unit_test_kernels_a_chain_SOURCES = tests/unit/test_kernels_a_chain.c \
