@@ -22,6 +22,9 @@
 
 #include "core/size.h"
 
+/* Longer epilogues than kernels take at once (some activations count for two) are cut. */
+#define EPILOGUE_MAX 6
+
 struct fuse {
     const struct he_graph *graph;
     uint32_t *next;
@@ -165,7 +168,7 @@ static void grow_epilogue(struct fuse *fuse, uint32_t anchor)
     uint32_t last = anchor;
 
     fuse->taken[anchor] = true;
-    for (;;) {
+    for (int length = 0; length < EPILOGUE_MAX; length++) {
         uint32_t reader = sole_reader(fuse, last);
 
         if (reader == HE_NONE || !fits_epilogue(fuse, &nodes[anchor], &nodes[reader],

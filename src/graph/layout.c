@@ -7,8 +7,7 @@
  *                 convolution is nearly as fast when all of its operands are plain
  *   same          operands that differ from its output (pools, Concat, Resize...,
  *                 and pointwise chains whose small operands fit either order)
- *   reader        nothing to read either order, its output must be plain (Transpose)
- *   free          nothing at all: its kernel walks strides anyway (DepthToSpace)
+ *   free          nothing at all: its kernel walks strides anyway (Transpose)
  *   plain         every operand that is channels-last
  *
  * First each connected set of tasks of the first two kinds takes the cheaper of its
@@ -28,7 +27,7 @@
 /* All-plain 1x1 convolution against channels-last, in reordered bytes per byte. */
 #define POINTWISE_CONV_COST 0.2
 
-enum kind { KIND_PLAIN, KIND_READER, KIND_FREE, KIND_SAME, KIND_CONV, KIND_CONV_1X1 };
+enum kind { KIND_PLAIN, KIND_FREE, KIND_SAME, KIND_CONV, KIND_CONV_1X1 };
 
 struct operand {
     uint32_t slot;
@@ -162,9 +161,8 @@ static enum kind kind_of(const struct layout *layout, const struct he_task *task
         return KIND_SAME;
     if (task->node_count > 1)
         return KIND_PLAIN;
-    if (he_node_is(anchor, "Transpose"))
-        return KIND_READER;
-    if (he_node_is(anchor, "DepthToSpace") || he_node_is(anchor, "SpaceToDepth"))
+    if (he_node_is(anchor, "Transpose") || he_node_is(anchor, "DepthToSpace") ||
+        he_node_is(anchor, "SpaceToDepth"))
         return KIND_FREE;
     if (he_node_is(anchor, "Softmax") && anchor->opset >= 13 && he_node_int(anchor, "axis", -1) == 1)
         return KIND_SAME;
@@ -309,8 +307,7 @@ static double task_cost(const struct layout *layout, uint32_t k)
     if (layout->kinds[k] == KIND_FREE)
         return 0;
     for (uint32_t i = layout->first_operand[k]; i < layout->first_operand[k + 1]; i++)
-        if (layout->is_last[layout->operands[i].slot] &&
-            (layout->operands[i].is_output || layout->kinds[k] == KIND_PLAIN))
+        if (layout->is_last[layout->operands[i].slot])
             cost += layout->bytes[layout->operands[i].slot];
     return cost;
 }

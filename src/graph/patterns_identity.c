@@ -240,23 +240,68 @@ static he_status simplify_transpose(struct he_rewrite *rewrite, uint32_t n)
     return HE_OK;
 }
 
+/* A Reshape that only moves dimensions of size 1 continues the Transpose before it. Gives that
+ * in *done. */
+static he_status continue_transpose(struct he_rewrite *rewrite, uint32_t n, bool *done)
+{
+    struct he_graph *graph = rewrite->graph;
+    uint32_t first = he_rewrite_link(rewrite, graph->nodes[n].inputs[0], "Transpose"), rank;
+    const struct he_shape *from = &graph->values[graph->nodes[n].inputs[0]].shape;
+    const struct he_shape *to = &output_of(rewrite, n)->shape;
+    uint32_t wide = 0, narrow = 0, source;
+    int64_t old[HE_MAX_RANK], *perm;
+    struct he_attr *attrs;
+    he_status status;
+
+    if (first == HE_NONE || !he_shape_is_static(from) || from->rank != to->rank)
+        return HE_OK;
+    rank = permutation_of(rewrite, first, old);
+    if (!rank)
+        return HE_OK;
+    attrs = he_rewrite_attrs(rewrite, 1);
+    perm = he_arena_alloc(he_graph_arena(graph), rank, sizeof *perm);
+    if (!attrs || !perm)
+        return he_no_memory();
+    for (uint32_t d = 0; d < rank; d++) {
+        uint32_t *next = to->dims[d] == 1 ? &narrow : &wide;
+
+        while (*next < rank && (from->dims[*next] == 1) != (to->dims[d] == 1))
+            ++*next;
+        if (*next == rank || from->dims[*next] != to->dims[d])
+            return HE_OK;
+        perm[d] = old[(*next)++];
+    }
+    attrs[0] = (struct he_attr){ .name = "perm", .kind = HE_ATTR_INTS, .count = rank, .ints = perm };
+    source = graph->nodes[first].inputs[0];
+    status = he_rewrite_become(rewrite, n, "Transpose", 13, &source, 1, attrs, 1);
+    if (status == HE_OK)
+        he_rewrite_remove(rewrite, first);
+    *done = true;
+    return status;
+}
+
 /* A view of a view is one Reshape of what the first one views. */
 static he_status join_views(struct he_rewrite *rewrite, uint32_t n)
 {
     static const char *const views[] = { "Reshape", "Flatten", "Squeeze", "Unsqueeze" };
     struct he_graph *graph = rewrite->graph;
     const struct he_value *out = output_of(rewrite, n);
+    bool done = false;
+    he_status status;
 
-    if (!out || !he_shape_is_static(&out->shape) || !graph->nodes[n].input_count)
+    if (!out || !he_shape_is_static(&out->shape) || !graph->nodes[n].input_count ||
+        graph->nodes[n].inputs[0] == HE_NONE)
         return HE_OK;
     if (gives_input(rewrite, n, 0)) {
         bypass(rewrite, n, 0);
         return HE_OK;
     }
+    status = continue_transpose(rewrite, n, &done);
+    if (status != HE_OK || done)
+        return status;
     for (size_t k = 0; k < HE_COUNT(views); k++) {
         uint32_t first = he_rewrite_link(rewrite, graph->nodes[n].inputs[0], views[k]);
         uint32_t source;
-        he_status status;
 
         if (first == HE_NONE)
             continue;

@@ -6,6 +6,7 @@
  *   f(view(x), c)      = view(f(x, c'))         becomes part of its task
  *   f(Gather(T, i), c) = Gather(f(T, c), i)   where T is a constant with fewer rows than are
  *                                             gathered: f is folded into the table
+ *   pool(view(x))      = view(pool(x))          over all of space, where the view keeps N and C
  *
  * move: Reshape and its kin, Transpose, DepthToSpace, SpaceToDepth. A second operand c has
  * to be a constant scalar, or one number per channel where the view keeps axis 1.
@@ -280,10 +281,49 @@ static he_status move_behind(struct he_rewrite *rewrite, uint32_t n)
     return HE_OK;
 }
 
+/* A pool over all of space does not care how space is folded. */
+static he_status pool_before_view(struct he_rewrite *rewrite, uint32_t n)
+{
+    struct he_graph *graph = rewrite->graph;
+    const struct he_node *node = &graph->nodes[n];
+    uint32_t view = HE_NONE, source, pool, ends[2];
+    struct he_shape from, to, list = { .rank = 1 };
+    void *memory;
+    he_status status;
+
+    for (size_t k = 0; k < HE_COUNT(views) && view == HE_NONE; k++)
+        view = he_rewrite_link(rewrite, node->inputs[0], views[k]);
+    if (view == HE_NONE || !he_node_has_output(node, 0))
+        return HE_OK;
+    source = graph->nodes[view].inputs[0];
+    from = graph->values[source].shape;
+    to = graph->values[node->outputs[0]].shape;
+    if (!he_shape_is_static(&from) || !he_shape_is_static(&to) || from.rank < 3 || to.rank < 3 ||
+        from.dims[0] != to.dims[0] || from.dims[1] != to.dims[1])
+        return HE_OK;
+    list.dims[0] = to.rank;
+    status = he_rewrite_constant(rewrite, HE_INT64, &list, &memory, &ends[1]);
+    if (status != HE_OK)
+        return status;
+    memcpy(memory, to.dims, to.rank * sizeof *to.dims);
+    status = repeat_node(rewrite, n, &source, source, &pool);
+    if (status != HE_OK)
+        return status;
+    ends[0] = graph->nodes[pool].outputs[0];
+    for (uint32_t d = 2; d < from.rank; d++)
+        graph->values[ends[0]].shape.dims[d] = 1;
+    status = he_rewrite_become(rewrite, n, "Reshape", 13, ends, 2, NULL, 0);
+    if (status == HE_OK)
+        he_rewrite_remove(rewrite, view);
+    return status;
+}
+
 #define ROW(name) { name, move_behind }
 static const struct he_pattern patterns[] = {
     ROW("Relu"),      ROW("LeakyRelu"), ROW("Clip"),  ROW("Sigmoid"), ROW("Tanh"), ROW("HardSigmoid"),
     ROW("HardSwish"), ROW("Elu"),       ROW("Swish"), ROW("Gelu"),    ROW("Mish"), ROW("Neg"),
     ROW("Exp"),       ROW("Sqrt"),      ROW("Add"),   ROW("Mul"),     ROW("Sub"),  ROW("Div"),
+    { "GlobalMaxPool", pool_before_view },
+    { "GlobalAveragePool", pool_before_view },
 };
 const struct he_pattern_table he_patterns_move = { patterns, HE_COUNT(patterns) };

@@ -20,6 +20,20 @@ static const struct he_pattern_table *const tables[] = {
 static const struct he_pattern_table *const late_tables[] = { &he_patterns_late,
                                                               &he_patterns_conv };
 
+/* Patterns count on what the shape rules have checked. Nodes that were never inferred (a branch
+ * nobody takes) may lack anything. */
+static bool is_whole(const struct he_node *node)
+{
+    const struct he_op *row = he_op_find(node->domain, node->op);
+
+    if (!row || !he_node_has_output(node, 0) || node->explicit_input_count < row->min_inputs)
+        return false;
+    for (uint32_t k = 0; k < row->min_inputs; k++)
+        if (node->inputs[k] == HE_NONE)
+            return false;
+    return true;
+}
+
 static he_status try_patterns(struct he_rewrite *rewrite,
                               const struct he_pattern_table *const *some, size_t count, uint32_t n)
 {
@@ -30,7 +44,8 @@ static he_status try_patterns(struct he_rewrite *rewrite,
 
             if (!rewrite->graph->nodes[n].op)
                 return HE_OK;
-            if (!he_node_is(&rewrite->graph->nodes[n], pattern->op))
+            if (!he_node_is(&rewrite->graph->nodes[n], pattern->op) ||
+                !is_whole(&rewrite->graph->nodes[n]))
                 continue;
             status = pattern->apply(rewrite, n);
             if (status != HE_OK)

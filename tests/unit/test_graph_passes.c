@@ -157,6 +157,12 @@ static const struct {
       "MatMul Tanh Transpose" },
     { "a view that is read twice stays", CONV "const t i64[2] = 2,-1\na = Conv(x, w)\nq = Reshape(a, t)\nc = Relu(q)\nout c\nout q",
       "Conv Reshape Relu" },
+    { "a pool behind a view of space", "in x f32[2,3,4,5]\nconst t i64[3] = 2,3,20\na = Reshape(x, t)\n"
+      "b = GlobalAveragePool(a)\nc = Neg(b)\nout c", "GlobalAveragePool Reshape Neg" },
+    { "a pool behind a view of channels stays", "in x f32[2,3,4,5]\nconst t i64[3] = 2,12,5\na = Reshape(x, t)\n"
+      "b = GlobalMaxPool(a)\nout b", "Reshape GlobalMaxPool" },
+    { "a transpose and a view of size 1", "in x f32[2,3,1,4]\nconst t i64[4] = 1,4,2,3\na = Transpose<perm=[2,3,0,1]>(x)\n"
+      "const u i64[4] = 4,1,2,3\nb = Reshape(a, u)\nc = Exp(b)\nout c", "Transpose Exp" },
     { "a table takes what is done to its rows", "in i i64[40]\nconst t f32[5,3] rand\nconst s f32[1,3] rand\na = Gather(t, i0)\n"
       "const z i64[] = 4\nm = Mod(i, z)\ni0 = Identity(m)\nb = Add(a, s)\nc = Gelu(b)^20\nout c", "Mod Gather" },
     { "a table larger than what is read stays", "in i i64[2]\nconst t f32[50,3] rand\na = Gather(t, i)\nb = Relu(a)\nout b",
