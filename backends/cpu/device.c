@@ -228,9 +228,10 @@ static he_status compile(void *self, const struct he_region *region, void **out)
     struct cpu_team_guard guard;
     he_status status;
 
-    /* oneDNN chooses its kernels for the number of threads it sees now. */
+    /* oneDNN chooses its kernels for the number of threads it sees; steps set
+     * that, and the thread gets its own number back. */
     cpu_openmp_open();
-    cpu_team_begin(dev->settings.team, false, &guard);
+    cpu_team_begin(NULL, &guard);
     status = cpu_program_create(&dev->settings, region, &program);
     cpu_team_end(&guard);
     *out = program;
@@ -298,11 +299,11 @@ static he_status instance_set(void *self, void *instance, uint32_t slot,
 static he_status launch(void *self, void *instance, const struct he_launch *options)
 {
     const struct cpu_instance *i = instance;
-    struct cpu_device *dev = self;
     struct cpu_team_guard guard;
     he_status status;
 
-    cpu_team_begin(dev->settings.team, i->program->is_heavy, &guard);
+    (void)self;
+    cpu_team_begin(i->program->team, &guard);
     status = cpu_instance_run(instance, options ? options->task_ns : NULL);
     cpu_team_end(&guard);
     return status;

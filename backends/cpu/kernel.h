@@ -130,7 +130,7 @@ struct cpu_compile {
     const uint32_t *slot_of;
     struct he_allocator alloc;
     struct cpu_team *team;
-    uint32_t threads;
+    uint32_t threads; /* that this task should use: 1 when it is too small for the team */
     bool use_bf16; /* the matrix backend: multiply in bfloat16 */
 };
 

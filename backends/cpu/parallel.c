@@ -173,18 +173,18 @@ void cpu_team_own_thread(const struct cpu_team *team)
     bound_team = team->id;
 }
 
-void cpu_team_begin(const struct cpu_team *team, bool is_heavy, struct cpu_team_guard *guard)
+void cpu_team_begin(const struct cpu_team *team, struct cpu_team_guard *guard)
 {
+    int threads = (int)cpu_team_threads(team);
+
     *guard = (struct cpu_team_guard){ 0 };
     if (!has_openmp)
         return;
     /* oneDNN asks OpenMP how many threads to use, per calling thread. */
     guard->threads = openmp.get_max_threads();
-    if (guard->threads == (int)team->threads)
-        guard->threads = 0;
-    else
-        openmp.set_num_threads((int)team->threads);
-    if (!team->is_bound || (!is_heavy && bound_team != team->id))
+    if (guard->threads != threads)
+        openmp.set_num_threads(threads);
+    if (!team || !team->is_bound)
         return;
     if (bound_team != team->id && binds_first(team)) {
         guard->has_mask = pthread_getaffinity_np(pthread_self(), sizeof guard->mask,

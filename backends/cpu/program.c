@@ -9,8 +9,10 @@
 
 #include <string.h>
 
-/* Some 100 us of one core. */
-#define HEAVY_WORK 3e6
+/* Below so many seconds on one core a task is not worth a team's barriers, and a
+ * whole program not worth waking a team. */
+#define TEAM_TASK_SECONDS 15e-6
+#define TEAM_PROGRAM_SECONDS 100e-6
 
 typedef he_status (*step_maker)(const struct cpu_compile *c, const struct he_task *task,
                                 struct cpu_step **out);
@@ -64,9 +66,17 @@ bool cpu_task_is_static(const struct cpu_compile *c, const struct he_task *task)
     return true;
 }
 
-static he_status make_step(const struct cpu_compile *c, const struct he_task *task,
+/* A rough guess: a core that computes at a third of its peak, and reads from its caches. */
+static double guess_seconds(const struct he_work *work)
+{
+    return work->flops / 40e9 + (work->read_bytes + work->write_bytes) / 20e9;
+}
+
+static he_status make_step(const struct cpu_compile *all, const struct he_task *task,
                            struct cpu_step **out)
 {
+    struct cpu_compile one = *all;
+    const struct cpu_compile *c = all;
     bool is_static = cpu_task_is_static(c, task);
     he_status status = HE_ERR_UNSUPPORTED;
     size_t k;
@@ -74,6 +84,10 @@ static he_status make_step(const struct cpu_compile *c, const struct he_task *ta
     *out = NULL;
     if (cpu_is_control(&c->region->graph->nodes[task->nodes[0]]))
         return cpu_control_step(c, task, out);
+    if (guess_seconds(&task->work) < TEAM_TASK_SECONDS) { /* oneDNN would split the smallest loop */
+        one.threads = 1;
+        c = &one;
+    }
     for (k = 0; k < sizeof makers / sizeof makers[0]; k++) {
         if (makers[k].static_only && !is_static)
             continue;
@@ -88,10 +102,9 @@ he_status cpu_program_create(const struct cpu_compile *settings, const struct he
                              struct cpu_program **out)
 {
     struct cpu_compile c = *settings;
-    const struct he_work *task_work;
     struct cpu_program *program;
     he_status status = HE_OK;
-    double work = 0;
+    double seconds = 0;
     uint32_t k;
 
     *out = NULL;
@@ -100,8 +113,15 @@ he_status cpu_program_create(const struct cpu_compile *settings, const struct he
     if (!program)
         return cpu_no_memory();
     program->alloc = c.alloc;
-    program->team = c.team;
     program->region = region;
+    for (k = 0; k < region->task_count; k++)
+        seconds += guess_seconds(&region->graph->tasks[region->tasks[k]].work);
+    program->uses_team = seconds > TEAM_PROGRAM_SECONDS && c.threads > 1;
+    if (!program->uses_team) {
+        c.team = NULL;
+        c.threads = 1;
+    }
+    program->team = c.team;
     program->slot_of = cpu_alloc(&c.alloc, region->graph->value_count, sizeof *program->slot_of);
     program->steps = cpu_alloc(&c.alloc, region->task_count, sizeof *program->steps);
     program->has_alias = cpu_alloc(&c.alloc, region->slot_count, sizeof *program->has_alias);
@@ -122,8 +142,6 @@ he_status cpu_program_create(const struct cpu_compile *settings, const struct he
         if (status != HE_OK)
             break;
         program->step_count++;
-        task_work = &region->graph->tasks[region->tasks[k]].work;
-        work += task_work->flops + task_work->read_bytes + task_work->write_bytes;
         if (program->steps[k]->workspace_bytes > program->workspace_bytes)
             program->workspace_bytes = program->steps[k]->workspace_bytes;
         program->constant_bytes += program->steps[k]->constant_bytes;
@@ -132,7 +150,6 @@ he_status cpu_program_create(const struct cpu_compile *settings, const struct he
         cpu_program_destroy(program);
         return status;
     }
-    program->is_heavy = work > HEAVY_WORK;
     *out = program;
     return HE_OK;
 }

@@ -58,15 +58,14 @@ void cpu_team_destroy(const struct he_allocator *alloc, struct cpu_team *team);
 /* Binds the calling thread, which belongs to us for good, to the team's cores. */
 void cpu_team_own_thread(const struct cpu_team *team);
 
-/* Between begin and end, OpenMP loops of the calling thread use the team. What was
- * changed of a thread that may be the application's is put back; binding it is only worth it
- * when @is_heavy work follows. */
+/* Between begin and end, OpenMP loops of the calling thread use the team (NULL: one thread). What
+ * was changed of a thread that may be the application's is put back. */
 struct cpu_team_guard {
-    int threads; /* to be restored; 0: nothing */
+    int threads; /* to be restored, whatever steps do; 0: nothing */
     bool has_mask;
     cpu_set_t mask;
 };
-void cpu_team_begin(const struct cpu_team *team, bool is_heavy, struct cpu_team_guard *guard);
+void cpu_team_begin(const struct cpu_team *team, struct cpu_team_guard *guard);
 void cpu_team_end(const struct cpu_team_guard *guard);
 
 /* --- Programs and instances --- */
@@ -79,7 +78,7 @@ struct cpu_program {
     struct cpu_step **steps; /* per task of the region */
     uint32_t step_count;
     bool *has_alias; /* per slot: some view shares its memory */
-    bool is_heavy; /* long enough that binding threads pays */
+    bool uses_team; /* long enough for it; else team is NULL */
     size_t workspace_bytes, constant_bytes;
 };
 

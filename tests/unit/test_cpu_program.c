@@ -384,6 +384,7 @@ START_TEST(a_team_splits_a_large_loop_and_gives_the_same)
     build_node(g, "Add", 2, VALUES(x, x), 1, &y);
     build_output(g, y);
     build_tasks(g);
+    g->tasks[0].work.read_bytes = 8.0 * COUNT; /* small programs use one thread */
     runner_init(&run, team, &heap_allocator, g);
     fine(runner_open(&run, 1));
     fine(runner_set(&run, 0, x, NULL, data));
