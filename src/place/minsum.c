@@ -5,6 +5,38 @@
 #include "judge.h"
 #include "minsum.h"
 
+/* True when everything on any one device would keep to every limit. */
+static bool limits_cannot_bind(const struct he_units *u)
+{
+    const struct he_problem *p = u->problem;
+    double memory = 0.0;
+
+    for (size_t r = 0; r < p->resource_count; r++) {
+        double most = 0.0;
+
+        for (uint32_t k = 0; k < u->count; k++) {
+            double largest = 0.0;
+
+            for (uint32_t j = 0; j < p->device_count; j++)
+                largest = fmax(largest, u->amount[(k * p->resource_count + r) * p->device_count + j]);
+            most += largest;
+        }
+        if (!he_fits(most, p->resources[r].limit))
+            return false;
+        for (uint32_t j = 0; p->resources[r].device_limits && j < p->device_count; j++) {
+            if (!he_fits(most, p->resources[r].device_limits[j]))
+                return false;
+        }
+    }
+    for (uint32_t k = 0; k < u->count; k++)
+        memory += u->memory[k];
+    for (uint32_t j = 0; j < p->device_count; j++) {
+        if (!he_fits(memory, p->weight_limit[j]))
+            return false;
+    }
+    return true;
+}
+
 he_status he_min_sum_init(struct he_min_sum *s, const struct he_units *u, const double *unary,
                           double transfer_scale, double launch_scale, struct he_arena *arena)
 {
@@ -13,7 +45,10 @@ he_status he_min_sum_init(struct he_min_sum *s, const struct he_units *u, const 
     *s = (struct he_min_sum){ .units = u,
                               .unary = unary,
                               .transfer_scale = transfer_scale,
-                              .launch_scale = p->launch ? launch_scale : 0.0 };
+                              .launch_scale = 0.0,
+                              .is_unlimited = limits_cannot_bind(u) };
+    for (uint32_t j = 0; p->launch && j < p->device_count; j++)
+        s->launch_scale = p->launch[j] > 0.0 ? launch_scale : s->launch_scale;
     he_flow_init(&s->flow, &p->arena.alloc);
     s->device = he_arena_alloc(arena, u->count, sizeof(uint32_t));
     s->tensor_stamp = he_arena_alloc(arena, p->tensor_count, sizeof(uint64_t));
@@ -23,8 +58,11 @@ he_status he_min_sum_init(struct he_min_sum *s, const struct he_units *u, const 
     s->node_of_unit = he_arena_alloc(arena, u->count, sizeof(uint32_t));
     s->members = he_arena_alloc(arena, u->count, sizeof(uint32_t));
     s->saved = he_arena_alloc(arena, u->count, sizeof(uint32_t));
+    s->queue = he_arena_alloc(arena, u->count, sizeof(uint32_t));
+    s->is_queued = he_arena_alloc(arena, u->count, sizeof(bool));
     if (!s->device || !s->tensor_stamp || !s->task_stamp || !s->node_stamp || !s->unit_stamp ||
-        !s->node_of_unit || !s->members || !s->saved)
+        !s->node_of_unit || !s->members || !s->saved || !s->queue ||
+        !s->is_queued)
         return he_no_memory();
     return he_load_init(&s->load, u, arena);
 }
@@ -187,7 +225,7 @@ static bool can_move(struct he_min_sum *s, uint32_t unit, uint32_t device)
 
     if (isinf(he_unit_time(s->units, unit, device)))
         return false;
-    if (s->is_relaxed)
+    if (s->is_relaxed || s->is_unlimited)
         return true;
     he_load_remove(&s->load, unit, s->device[unit]);
     has_room = he_load_has_room(&s->load, unit, device);
@@ -201,35 +239,73 @@ static double whisker(const struct he_min_sum *s)
     return 1e-12 * (s->value > 0.0 ? s->value : 0.0);
 }
 
-bool he_min_sum_descend(struct he_min_sum *s, uint32_t sweep_limit)
+static void enqueue(struct he_min_sum *s, uint32_t unit)
 {
-    uint32_t d = s->units->problem->device_count;
-    bool is_better = false, moved = true;
+    if (s->is_queued[unit])
+        return;
+    s->is_queued[unit] = true;
+    s->queue[(s->queue_head + s->queue_count++) % s->units->count] = unit;
+}
 
-    for (uint32_t sweep = 0; moved && sweep < sweep_limit; sweep++) {
-        moved = false;
-        for (uint32_t u = 0; u < s->units->count; u++) {
-            uint32_t best = s->device[u];
-            double least = -whisker(s), here = local_cost(s, u);
+/* What a moved unit exchanges tensors with may want to follow. */
+static void enqueue_neighbours(struct he_min_sum *s, uint32_t unit)
+{
+    const struct he_units *u = s->units;
+    const struct he_problem *p = u->problem;
 
-            for (uint32_t j = 0; j < d; j++) {
-                uint32_t was = s->device[u];
-                double delta;
+    for (uint32_t i = u->start[unit]; i < u->start[unit + 1]; i++) {
+        uint32_t task = u->tasks[i];
 
-                if (j == was || !can_move(s, u, j))
-                    continue;
-                s->device[u] = j;
-                delta = local_cost(s, u) - here;
-                s->device[u] = was;
-                if (delta < least) {
-                    least = delta;
-                    best = j;
-                }
-            }
-            if (best != s->device[u]) {
-                he_min_sum_move(s, u, best, least);
-                moved = is_better = true;
-            }
+        for (uint32_t k = p->in_start[task]; k < p->in_start[task + 1]; k++)
+            enqueue(s, u->of[p->edges[p->in_edges[k]].from]);
+        for (uint32_t k = p->out_start[task]; k < p->out_start[task + 1]; k++)
+            enqueue(s, u->of[p->edges[p->out_edges[k]].to]);
+    }
+}
+
+static bool descend_unit(struct he_min_sum *s, uint32_t unit)
+{
+    uint32_t d = s->units->problem->device_count, was = s->device[unit], best = was;
+    double least = -whisker(s), here = local_cost(s, unit);
+
+    for (uint32_t j = 0; j < d; j++) {
+        double delta;
+
+        if (j == was || !can_move(s, unit, j))
+            continue;
+        s->device[unit] = j;
+        delta = local_cost(s, unit) - here;
+        s->device[unit] = was;
+        if (delta < least) {
+            least = delta;
+            best = j;
+        }
+    }
+    if (best == was)
+        return false;
+    he_min_sum_move(s, unit, best, least);
+    return true;
+}
+
+bool he_min_sum_descend(struct he_min_sum *s)
+{
+    /* A unit comes back only when a neighbour has moved; the limit is for ties in rounding. */
+    uint64_t left = 64 * (uint64_t)s->units->count;
+    bool is_better = false;
+
+    s->queue_head = s->queue_count = 0;
+    memset(s->is_queued, 0, s->units->count * sizeof *s->is_queued);
+    for (uint32_t u = 0; u < s->units->count; u++)
+        enqueue(s, u);
+    while (s->queue_count > 0 && left-- > 0) {
+        uint32_t unit = s->queue[s->queue_head];
+
+        s->queue_head = (s->queue_head + 1) % s->units->count;
+        s->queue_count--;
+        s->is_queued[unit] = false;
+        if (descend_unit(s, unit)) {
+            enqueue_neighbours(s, unit);
+            is_better = true;
         }
     }
     return is_better;

@@ -16,6 +16,7 @@ struct he_min_sum {
     const double *unary;   /* [unit * device_count + device], HE_CANNOT_RUN where it cannot */
     double transfer_scale; /* what a second of transfer costs */
     double launch_scale;   /* what a second of launch costs */
+    bool is_unlimited;     /* no limit can be exceeded, wherever the units are */
     bool is_relaxed;       /* limits do not hold for now */
     struct he_load load;
     uint32_t *device; /* by unit: the state */
@@ -25,6 +26,8 @@ struct he_min_sum {
     uint64_t *tensor_stamp, *task_stamp, *node_stamp, *unit_stamp;
     uint64_t stamp, node_stamp_now, unit_mark;
     uint32_t *node_of_unit, *members, *saved;
+    uint32_t *queue, queue_head, queue_count;
+    bool *is_queued;
     struct he_flow flow;
     uint64_t work; /* tensors looked at */
 };
@@ -47,7 +50,7 @@ void he_min_sum_move(struct he_min_sum *sum, uint32_t unit, uint32_t device, dou
 
 /* Descents; each only ever lowers the value, and keeps to the limits unless relaxed. True when
  * something got better. */
-bool he_min_sum_descend(struct he_min_sum *sum, uint32_t sweep_limit); /* one unit at a time */
+bool he_min_sum_descend(struct he_min_sum *sum);  /* one unit at a time */
 bool he_min_sum_clusters(struct he_min_sum *sum); /* connected units of one device at once */
 bool he_min_sum_exchange(struct he_min_sum *sum, uint64_t work_limit); /* two trade places */
 /* Best split of all units of two devices between the two, by minimum cut, for every pair. */

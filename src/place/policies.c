@@ -12,6 +12,13 @@ static const struct he_policy policies[] = {
     { "budget", "another name of cost", he_policy_cost },
     { "heft", "list scheduling by upward rank, earliest finish first", he_policy_heft },
     { "peft", "list scheduling by the optimistic cost table", he_policy_peft },
+    { "path", "shortest path over the dataflow frontier: least sum on narrow graphs", he_policy_path },
+    { "local", "annealing over devices and order from the better of heft and one device",
+      he_policy_local },
+    { "exact", "branch and bound, for graphs of at most 12 tasks", he_policy_exact },
+    { "throughput", "least load of the busiest server or link: split of a chain, then balancing",
+      he_policy_throughput },
+    { "energy", "least joules", he_policy_energy },
     { "portfolio", "several policies, then search from the best; the default",
       he_policy_portfolio },
 };

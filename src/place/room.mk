@@ -4,23 +4,30 @@ libhe_la_SOURCES += \
 	src/place/bounds.c \
 	src/place/contest.c \
 	src/place/cost.c \
+	src/place/energy.c \
 	src/place/evaluate.c \
+	src/place/exact.c \
 	src/place/guard.c \
 	src/place/heft.c \
 	src/place/judge.c src/place/judge.h \
 	src/place/list.c src/place/list.h \
+	src/place/loads.c src/place/loads.h \
+	src/place/local.c src/place/local.h \
 	src/place/maxflow.c src/place/maxflow.h \
 	src/place/minsum.c src/place/minsum.h \
+	src/place/path.c \
 	src/place/peft.c \
 	src/place/place.c \
 	src/place/policies.c src/place/policies.h \
 	src/place/portfolio.c \
 	src/place/priority.c \
 	src/place/problem.c src/place/problem.h \
+	src/place/random.h \
 	src/place/rank.c src/place/rank.h \
 	src/place/sumexact.c \
 	src/place/sumsolve.c \
 	src/place/swap.c \
+	src/place/throughput.c \
 	src/place/tighten.c \
 	src/place/timeline.c src/place/timeline.h \
 	src/place/units.c src/place/units.h
@@ -32,4 +39,10 @@ tests_unit_test_place_SOURCES = tests/unit/test_place.c tests/unit/place_support
 tests_unit_test_place_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_place_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_place_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test_policies
+TESTS += tests/unit/test_policies
+tests_unit_test_policies_SOURCES = tests/unit/test_policies.c tests/unit/place_support.h
+tests_unit_test_policies_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_policies_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_policies_LDADD = $(TEST_LIBS)
 endif

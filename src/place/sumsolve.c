@@ -13,9 +13,11 @@
 #include "policies.h"
 
 /* Fixed amounts of work when no time limit is given; arcs and tensors looked at. */
-#define CUT_WORK 60000000u
+#define CUT_WORK 20000000u
 #define EXCHANGE_WORK 2000000u
 #define MOST_STARTS 16
+/* Above so many units times devices only two starts are followed. */
+#define MANY_CELLS 40000u
 #define EXACT_UNITS 24
 #define EXACT_NODES 300000u
 
@@ -47,8 +49,8 @@ static void record(struct solver *s)
 /* One unit, then connected units, until neither helps. */
 static void descend(struct solver *s)
 {
-    for (int round = 0; round < 8 && !is_late(s); round++) {
-        bool is_better = he_min_sum_descend(&s->sum, 20);
+    for (int round = 0; round < 4 && !is_late(s); round++) {
+        bool is_better = he_min_sum_descend(&s->sum);
 
         if (!he_min_sum_clusters(&s->sum) && !is_better)
             break;
@@ -99,24 +101,52 @@ static he_status make_start(struct solver *s, uint32_t j)
     return status;
 }
 
+/* The device that is cheapest for everything that can run there. */
+static uint32_t best_single(const struct solver *s)
+{
+    uint32_t d = s->units->problem->device_count, best = 0;
+    double least = INFINITY;
+
+    for (uint32_t j = 0; j < d; j++) {
+        double sum = 0.0;
+
+        for (size_t u = 0; u < s->units->count; u++) {
+            double cost = s->sum.unary[u * d + j], cheapest = cost;
+
+            for (uint32_t k = 0; isinf(cost) && k < d; k++)
+                cheapest = fmin(cheapest, s->sum.unary[u * d + k]);
+            sum += cheapest;
+        }
+        if (sum < least) {
+            least = sum;
+            best = j;
+        }
+    }
+    return best;
+}
+
+static he_status follow_start(struct solver *s, uint32_t j)
+{
+    he_status status = make_start(s, j);
+
+    if (status != HE_OK)
+        return status == HE_ERR_BUDGET ? HE_OK : status;
+    record(s);
+    descend(s);
+    record(s);
+    return HE_OK;
+}
+
 static he_status try_starts(struct solver *s)
 {
     uint32_t d = s->units->problem->device_count;
+    he_status status = follow_start(s, d);
 
-    for (uint32_t k = 0; k <= d && k <= MOST_STARTS; k++) {
-        he_status status = make_start(s, k == 0 ? d : k - 1);
-
-        if (status == HE_ERR_BUDGET)
-            continue;
-        if (status != HE_OK)
-            return status;
-        record(s);
-        descend(s);
-        record(s);
-        if (is_late(s))
-            break;
-    }
-    return HE_OK;
+    if ((uint64_t)s->units->count * d > MANY_CELLS)
+        return status == HE_OK && !is_late(s) ? follow_start(s, best_single(s)) : status;
+    for (uint32_t j = 0; status == HE_OK && j < d && j < MOST_STARTS && !is_late(s); j++)
+        status = follow_start(s, j);
+    return status;
 }
 
 /* --- Limits --- */
@@ -333,42 +363,10 @@ static he_status relax(struct solver *s, const double *unary)
     return status;
 }
 
-/* True when everything on any one device would keep to every limit. */
-static bool limits_cannot_bind(const struct he_units *u)
-{
-    const struct he_problem *p = u->problem;
-    double memory = 0.0;
-
-    for (size_t r = 0; r < p->resource_count; r++) {
-        double most = 0.0;
-
-        for (uint32_t k = 0; k < u->count; k++) {
-            double largest = 0.0;
-
-            for (uint32_t j = 0; j < p->device_count; j++)
-                largest = fmax(largest, u->amount[(k * p->resource_count + r) * p->device_count + j]);
-            most += largest;
-        }
-        if (!he_fits(most, p->resources[r].limit))
-            return false;
-        for (uint32_t j = 0; p->resources[r].device_limits && j < p->device_count; j++) {
-            if (!he_fits(most, p->resources[r].device_limits[j]))
-                return false;
-        }
-    }
-    for (uint32_t k = 0; k < u->count; k++)
-        memory += u->memory[k];
-    for (uint32_t j = 0; j < p->device_count; j++) {
-        if (!he_fits(memory, p->weight_limit[j]))
-            return false;
-    }
-    return true;
-}
-
 static he_status solve(struct solver *s, bool *is_proven)
 {
     const double *unary = s->sum.unary;
-    bool binds = !limits_cannot_bind(s->units);
+    bool binds = !s->sum.is_unlimited;
     he_status status = try_starts(s);
 
     if (status != HE_OK)

@@ -376,7 +376,7 @@ static inline double place_live_at(const struct he_problem *p, const struct he_p
 
     for (uint32_t t = 0; t < p->task_count; t++)
         sum += a->device[t] == j ? p->task_memory[t] : 0.0;
-    for (uint32_t k = 0; k < p->tensor_count; k++) {
+    for (uint32_t k = 0; !p->ignores_tensors && k < p->tensor_count; k++) {
         uint32_t first = p->out_edges[p->tensor_start[k]], from = p->edges[first].from;
         uint32_t home = p->devices[a->device[from]].memory_node;
         double until = s->finish[from], begin = INFINITY, end = -INFINITY;

@@ -373,9 +373,9 @@ static double best_single(const struct he_problem *p, enum he_objective objectiv
 
 START_TEST(no_strategy_is_worse_than_the_best_single_device)
 {
-    for (int k = 0; k < 60; k++) {
-        struct place_shape shape = shape_of(_i * 60 + k);
-        struct he_problem *p = place_random(&shape, 77u + (uint64_t)(_i * 60 + k));
+    for (int k = 0; k < 8; k++) {
+        struct place_shape shape = shape_of(_i * 53 + 7 * k);
+        struct he_problem *p = place_random(&shape, 77u + (uint64_t)(_i * 53 + k));
         static const char *const names[] = { "latency_aware", "throughput", "cost", "energy_aware" };
 
         for (size_t n = 0; n < he_policy_count() + HE_COUNT(names); n++) {
