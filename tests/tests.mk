@@ -1,1 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
+# Tests of the whole; those of one room stand in its fragment.
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_random_dags
+TESTS += tests/unit/test_random_dags
+tests_unit_test_random_dags_SOURCES = tests/unit/test_random_dags.c
+tests_unit_test_random_dags_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_random_dags_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_random_dags_LDADD = $(TEST_LIBS)
+endif
+
+check_PROGRAMS += tests/support/make_ramp
+tests_support_make_ramp_SOURCES = tests/support/make_ramp.c
+tests_support_make_ramp_LDADD = libhe.la
+
+dist_check_SCRIPTS += tests/exported_symbols.sh tests/layering.sh tests/models.sh \
+	tests/node_suite.sh
+TESTS += tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh
+EXTRA_DIST += tests/exported_symbols.txt tests/node_skips.txt
+CLEANFILES += exported_symbols.out node_suite.out

@@ -45,7 +45,7 @@ static he_status prepare(struct bench *bench)
     const struct tool_args *args = bench->args;
     struct he_session_options options = { .struct_size = sizeof options,
                                           .max_in_flight = bench->concurrency };
-    struct he_tensor *tensors;
+    struct he_tensor *tensors, *given = NULL;
     DLTensor *views;
     uint64_t start_ns;
     he_status status = tool_open_engine(args, &bench->engine);
@@ -54,8 +54,10 @@ static he_status prepare(struct bench *bench)
     if (status == HE_OK)
         status = he_model_load(args->model, NULL, &bench->model);
     if (status == HE_OK)
-        status = tool_analyze(bench->engine, bench->model, args, &bench->arena, NULL, 0,
-                              &bench->plan);
+        status = tool_read_inputs(args, bench->model, &bench->arena, &given);
+    if (status == HE_OK)
+        status = tool_analyze(bench->engine, bench->model, args, &bench->arena, given,
+                              args->input_count, &bench->plan);
     if (status == HE_OK)
         status = he_session_create(bench->engine, bench->plan, &options, &bench->session);
     if (status != HE_OK)
@@ -68,7 +70,8 @@ static he_status prepare(struct bench *bench)
     bench->inputs = he_arena_alloc(&bench->arena, bench->input_count, sizeof *bench->inputs);
     if (!tensors || !views || !bench->inputs)
         return he_no_memory();
-    status = tool_make_inputs(bench->plan, NULL, 0, (uint64_t)args->seed, &bench->arena, tensors);
+    status = tool_make_inputs(bench->plan, given, args->input_count, (uint64_t)args->seed,
+                              &bench->arena, tensors);
     for (uint32_t k = 0; k < bench->input_count && status == HE_OK; k++) {
         views[k] = tool_dltensor(&tensors[k]);
         bench->inputs[k] = &views[k];
@@ -268,7 +271,7 @@ const struct tool_command cmd_bench = {
     .name = "bench",
     .summary = "measures latency, throughput, memory",
     .usage = "bench -m FILE.onnx [-t SECONDS or -n ITERATIONS] [--threads N] [--concurrency N]",
-    .options = "seconds iterations threads concurrency plan",
+    .options = "input seconds iterations threads concurrency plan",
     .details = "Runs the model again and again on random inputs, after three runs to warm up, and\n"
                "reports latency (minimum, median, 90th and 99th percentile), throughput, processor\n"
                "time, load time and memory.",

@@ -25,26 +25,6 @@ struct job {
     size_t mismatches;
 };
 
-static he_status read_inputs(struct job *job, struct he_tensor *given)
-{
-    const struct tool_args *args = job->args;
-
-    if (args->input_count > he_model_input_count(job->model))
-        return he_error_set(HE_ERR_SETTING, "the model takes %zu inputs, %zu are given with -i",
-                            he_model_input_count(job->model), args->input_count);
-    for (size_t k = 0; k < args->input_count; k++) {
-        struct he_model_io io;
-        he_status status = he_model_input(job->model, k, &io);
-
-        if (status == HE_OK)
-            status = he_tensor_file_read(args->inputs[k], &he_allocator_default, io.dtype,
-                                         &io.shape, &job->arena, &given[k]);
-        if (status != HE_OK)
-            return he_error_prefix(status, "input '%s'", io.name);
-    }
-    return HE_OK;
-}
-
 static he_status prepare(struct job *job)
 {
     struct he_session_options options = { .struct_size = sizeof options, .measure_tasks = true };
@@ -58,10 +38,7 @@ static he_status prepare(struct job *job)
     status = tool_open_engine(args, &job->engine);
     if (status != HE_OK)
         return status;
-    given = he_arena_alloc(&job->arena, he_model_input_count(job->model), sizeof *given);
-    if (!given)
-        return he_no_memory();
-    status = read_inputs(job, given);
+    status = tool_read_inputs(args, job->model, &job->arena, &given);
     if (status == HE_OK)
         status = tool_analyze(job->engine, job->model, args, &job->arena, given, args->input_count,
                               &job->plan);
@@ -138,15 +115,15 @@ static he_status compare_outputs(struct job *job)
 
         if (status != HE_OK)
             return status;
-        tool_compare(&got, &expected, args->rtol, args->atol, &difference);
+        tool_compare(&got, &expected, args, &difference);
         job->mismatches += !difference.is_equal;
         if (difference.reason[0])
             fprintf(stderr, "output %s: %s\n", output_name(job, (uint32_t)k), difference.reason);
         else if (!difference.is_equal || !args->quiet)
-            fprintf(stderr, "output %s: %s, largest difference %.3g at element %lld (got %.9g, "
-                            "expected %.9g)\n",
+            fprintf(stderr, "output %s: %s, %lld elements out of tolerance, largest difference "
+                            "%.3g at element %lld (got %.9g, expected %.9g)\n",
                     output_name(job, (uint32_t)k), difference.is_equal ? "as expected" : "DIFFERS",
-                    difference.largest, (long long)difference.index, difference.got,
+                    (long long)difference.different, difference.largest, (long long)difference.index, difference.got,
                     difference.expected);
     }
     return HE_OK;
@@ -306,7 +283,7 @@ const struct tool_command cmd_run = {
     .name = "run",
     .summary = "runs a model once",
     .usage = "run -m FILE.onnx [-i FILE]... [-o DIR] [--expect FILE]...",
-    .options = "input output expect rtol atol plan threads learn",
+    .options = "input output expect rtol atol outliers plan threads learn",
     .details = "Plans the model for the machine, runs it once, and shows the outputs, the\n"
                "placement, and the predicted beside the measured time. Inputs that are not given\n"
                "are random by seed. With --expect the outputs are compared in graph order; a\n"

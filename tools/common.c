@@ -164,6 +164,31 @@ he_status tool_analyze(struct he_engine *engine, const struct he_model *model,
     return he_engine_analyze(engine, model, &options, out);
 }
 
+he_status tool_read_inputs(const struct tool_args *args, const struct he_model *model,
+                           struct he_arena *arena, struct he_tensor **out)
+{
+    size_t input_count = he_model_input_count(model);
+    struct he_tensor *given = he_arena_alloc(arena, input_count, sizeof *given);
+
+    if (!given)
+        return he_no_memory();
+    if (args->input_count > input_count)
+        return he_error_set(HE_ERR_SETTING, "the model takes %zu inputs, %zu are given with -i",
+                            input_count, args->input_count);
+    for (size_t k = 0; k < args->input_count; k++) {
+        struct he_model_io io;
+        he_status status = he_model_input(model, k, &io);
+
+        if (status == HE_OK)
+            status = he_tensor_file_read(args->inputs[k], &he_allocator_default, io.dtype,
+                                         &io.shape, arena, &given[k]);
+        if (status != HE_OK)
+            return he_error_prefix(status, "input '%s'", io.name);
+    }
+    *out = given;
+    return HE_OK;
+}
+
 DLTensor tool_dltensor(const struct he_tensor *tensor)
 {
     return (DLTensor){

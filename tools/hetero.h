@@ -22,13 +22,15 @@ enum {
     EXIT_SKIPPED = 77,
 };
 
+#define TOOL_ATOL 1e-4 /* absolute tolerance when none is given */
+
 /* Everything any subcommand can be told. Lists are NULL-terminated. */
 struct tool_args {
     const char *model, *config, *devices, *strategy, *budget;
     const char *output, *plan, *graph, *onnx_out, *explain, *skip, *html, *trace, *metric;
     const char **shapes, **inputs, **expects, **configs;
     size_t shape_count, input_count, expect_count, config_count;
-    double rtol, atol, time_limit, seconds, rate;
+    double rtol, atol, outliers, time_limit, seconds, rate;
     double seed, iterations, threads, concurrency, requests;
     bool json, quiet, verbose, has_explain, list, simulate, compatibility, help, check, learn;
     const char **words; /* what is no option */
@@ -65,6 +67,9 @@ he_status tool_open_engine(const struct tool_args *args, struct he_engine **out)
 /* "NAME:1x3x224x224" or "batch:4", parsed into @arena. */
 he_status tool_parse_shapes(const struct tool_args *args, struct he_arena *arena,
                             struct he_input_shape **out, size_t *count) HE_MUST_CHECK;
+/* The files of -i, one per input of the model; dtype HE_DTYPE_NONE where none was given. */
+he_status tool_read_inputs(const struct tool_args *args, const struct he_model *model,
+                           struct he_arena *arena, struct he_tensor **out) HE_MUST_CHECK;
 /* Shapes taken from input files where the model leaves them open come on top of --shape. */
 he_status tool_analyze(struct he_engine *engine, const struct he_model *model,
                        const struct tool_args *args, struct he_arena *arena,
@@ -84,13 +89,14 @@ int tool_print(struct he_text *text);
 
 /* compare.c: where two tensors differ most. Floats: |a-b| <= atol + rtol*|b|; others: equal. */
 struct tool_difference {
-    bool is_equal;     /* within tolerance, same type and shape */
+    bool is_equal;     /* within tolerance but for the outliers allowed, same type and shape */
+    int64_t different; /* elements out of tolerance */
     char reason[256];  /* type or shape, when they differ */
     double largest;    /* |a-b| at the worst element */
     double got, expected;
     int64_t index;
 };
-void tool_compare(const struct he_tensor *got, const struct he_tensor *expected, double rtol,
-                  double atol, struct tool_difference *out);
+void tool_compare(const struct he_tensor *got, const struct he_tensor *expected,
+                  const struct tool_args *args, struct tool_difference *out);
 
 #endif

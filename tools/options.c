@@ -45,6 +45,8 @@ static const struct option options[] = {
       AT(expect_count), false },
     { "rtol", 0, NUMBER, "R", "relative tolerance (1e-3)", AT(rtol), 0, false },
     { "atol", 0, NUMBER, "A", "absolute tolerance (1e-4)", AT(atol), 0, false },
+    { "outliers", 0, NUMBER, "SHARE", "share of an output's elements that may differ more (0)",
+      AT(outliers), 0, false },
     { "plan", 0, TEXT, "FILE", "use a saved plan", AT(plan), 0, false },
     { "graph", 0, TEXT, "FILE.json", "a task graph instead of a model", AT(graph), 0, false },
     { "onnx-out", 0, TEXT, "FILE.onnx", "write the placement into a copy of the model",
@@ -183,7 +185,7 @@ static bool store(struct tool_args *args, const struct tool_command *command,
 
 bool tool_parse(const struct tool_command *command, int argc, char **argv, struct tool_args *out)
 {
-    *out = (struct tool_args){ .rtol = 1e-3, .atol = 1e-4 };
+    *out = (struct tool_args){ .rtol = 1e-3, .atol = TOOL_ATOL };
     for (int k = 0; k < argc; k++) {
         const char *word = argv[k], *equals = strchr(word, '='), *value = NULL;
         bool is_long = strncmp(word, "--", 2) == 0 && word[2];

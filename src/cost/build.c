@@ -6,6 +6,10 @@
 #include "core/map.h"
 #include "cost/cost.h"
 
+/* A region that waits for another device is started by a message between two
+ * threads, the second of which may have to be woken (bench/overhead). */
+#define HAND_OVER_SECONDS 5e-6
+
 /* Tasks go by the name of the anchor's first output, or of the anchor; made unique. */
 static he_status name_tasks(const struct he_graph *graph, struct he_problem *problem)
 {
@@ -130,7 +134,7 @@ static he_status fill(const struct he_graph *graph, const struct he_machine *mac
         }
     }
     for (uint32_t d = 0; d < devices; d++)
-        problem->launch[d] = machine->devices[d].launch_ns * 1e-9;
+        problem->launch[d] = machine->devices[d].launch_ns * 1e-9 + HAND_OVER_SECONDS;
     he_cost_describe_devices(machine, problem);
     he_cost_describe_budgets(machine, problem);
     status = name_tasks(graph, problem);

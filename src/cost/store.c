@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The calibration store: one text line per (device, signature) with what was
- * measured. Mean and spread follow Welford; a sample further than eight times
- * from the mean of a settled entry counts as an outlier and is left out.
+ * measured. Mean and spread follow Welford; a sample above three times
+ * the mean of a settled entry counts as an outlier and is left out.
  */
 #include <math.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include "cost/cost.h"
 
 #define STORE_HEADER "heteroengine-costs 1"
-#define OUTLIER_RATIO 8.0
+#define OUTLIER_RATIO 3.0
 #define SETTLED_SAMPLES 5
 #define LONGEST_SECONDS 3600.0
 

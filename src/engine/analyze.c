@@ -33,6 +33,25 @@ static bool names_input(const struct he_model *model, const char *name)
     return false;
 }
 
+/* Strings have no fixed size: no device here runs them. */
+static he_status refuse_strings(const struct he_graph *graph)
+{
+    for (uint32_t t = 0; t < graph->task_count; t++) {
+        const struct he_task *task = &graph->tasks[t];
+
+        for (uint32_t k = 0; k < task->input_count + task->output_count; k++) {
+            const struct he_value *value =
+                &graph->values[k < task->input_count ? task->inputs[k]
+                                                     : task->outputs[k - task->input_count]];
+
+            if (value->dtype == HE_STRING)
+                return he_error_set(HE_ERR_UNSUPPORTED, "%s: tensors of strings ('%s') are not run",
+                                    graph->nodes[task->anchor].op, value->name);
+        }
+    }
+    return HE_OK;
+}
+
 static he_status make_graph(struct he_engine *engine, const struct he_model *model,
                             const struct he_analyze_options *options, struct he_graph **out)
 {
@@ -61,6 +80,13 @@ static he_status make_graph(struct he_engine *engine, const struct he_model *mod
     graph_options.binding_count = options->shape_count;
     status = he_graph_prepare(model, &graph_options, &engine->alloc, out);
     he_free(&engine->alloc, bindings);
+    if (status != HE_OK)
+        return status;
+    status = refuse_strings(*out);
+    if (status != HE_OK) {
+        he_graph_destroy(*out);
+        *out = NULL;
+    }
     return status;
 }
 

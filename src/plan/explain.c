@@ -89,26 +89,30 @@ static void put_cost(const struct he_plan *plan, uint32_t task, uint32_t device,
     he_text_printf(out, ")");
 }
 
+/* How much faster something that takes @seconds must be to save @loss; 0 when it cannot. */
+static double needed_speed_up(double seconds, double loss)
+{
+    return seconds > loss * 1.001 ? seconds / (seconds - loss) : 0;
+}
+
 /* What would have to change for @device to win: its execution or its transfers. */
 static void put_flip(const struct he_plan *plan, uint32_t task, uint32_t device, double loss,
                      struct he_text *out)
 {
-    double time = he_problem_time(plan->problem, task, device);
-    double transfer = transfer_seconds(plan, task, device);
+    double exec = needed_speed_up(he_problem_time(plan->problem, task, device), loss);
+    double links = needed_speed_up(transfer_seconds(plan, task, device), loss);
 
-    if (loss <= 0) {
+    if (loss <= plan->value * 1e-6)
         he_text_printf(out, "; as good");
-        return;
-    }
-    he_text_printf(out, "; flips if ");
-    if (time > loss)
-        he_text_printf(out, "it runs %.2fx faster there", time / (time - loss));
-    if (time > loss && transfer > loss)
-        he_text_printf(out, " or ");
-    if (transfer > loss)
-        he_text_printf(out, "its links are %.2fx faster", transfer / (transfer - loss));
-    if (time <= loss && transfer <= loss)
-        he_text_printf(out, "more of its neighbours move there too (alone it cannot win)");
+    else if (exec > 0 && links > 0)
+        he_text_printf(out, "; flips if it runs %.2fx faster there or its links are %.2fx faster",
+                       exec, links);
+    else if (exec > 0)
+        he_text_printf(out, "; flips if it runs %.2fx faster there", exec);
+    else if (links > 0)
+        he_text_printf(out, "; flips if its links are %.2fx faster", links);
+    else
+        he_text_printf(out, "; flips only if neighbours move there too");
 }
 
 static void explain_candidate(const struct he_plan *plan, uint32_t task, uint32_t device,
@@ -143,7 +147,7 @@ static void explain_candidate(const struct he_plan *plan, uint32_t task, uint32_
     }
     moved = value_if_moved(plan, task, device, arena);
     if (!isfinite(moved)) {
-        he_text_printf(out, "; does not fit there\n");
+        he_text_printf(out, "; does not fit there: %s\n", he_error_message());
         return;
     }
     he_text_printf(out, "; plan would be %+.2f %%", (moved / plan->value - 1) * 100);
