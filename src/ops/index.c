@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Selections: TopK, and operators whose output size is a matter of data. */
 #include <inttypes.h>
+#include <math.h>
 
 #include "ops/infer.h"
 
@@ -120,13 +121,9 @@ static HE_INFER_RULE(infer_nms)
 
 /* --- Work --- */
 
-static double log2_of(double x)
+static double levels_of(double x)
 {
-    double log = 0;
-
-    for (; x > 1; x /= 2)
-        log++;
-    return log;
+    return x > 1 ? log2(x) : 0;
 }
 
 /* A heap of k: n log k comparisons. */
@@ -134,14 +131,14 @@ static HE_WORK_RULE(work_topk)
 {
     double n = he_work_count(in[0], work), kept = he_work_count(out[0], work);
 
-    work->flops = n * (1 + log2_of(kept < n ? kept : n));
+    work->flops = n * (1 + levels_of(kept < n ? kept : n));
 }
 
 static HE_WORK_RULE(work_sort)
 {
     double n = he_work_count(in[0], work);
 
-    work->flops = n * (1 + log2_of(n));
+    work->flops = n * (1 + levels_of(n));
 }
 
 static HE_WORK_RULE(work_scan)
@@ -155,7 +152,7 @@ static HE_WORK_RULE(work_nms)
     double boxes = he_work_dim(in[0], 1, work);
     double lists = he_work_dim(in[1], 0, work) * he_work_dim(in[1], 1, work);
 
-    work->flops = lists * (boxes * (1 + log2_of(boxes)) + boxes * boxes / 20 * 12);
+    work->flops = lists * (boxes * (1 + levels_of(boxes)) + boxes * boxes / 20 * 12);
     work->is_estimate = true;
 }
 

@@ -101,6 +101,9 @@ bool he_shape_merge(struct he_shape *into, const struct he_shape *other);
 
 /* --- Checks --- */
 
+/* attrs.c: kinds of attributes, and those that became inputs. */
+he_status he_attrs_check(const struct he_node *node);
+
 /* in[k] has rank @rank, where it is known. */
 he_status he_infer_want_rank(const struct he_node *node, const struct he_value *value,
                              const char *name, uint32_t min, uint32_t max);

@@ -8,7 +8,6 @@
 #include "ops/ops.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ops/infer.h"
@@ -129,62 +128,6 @@ static he_status check_inputs(const struct he_op *op, const struct he_node *node
     return HE_OK;
 }
 
-/* The kind of every attribute that a rule reads and that has one kind everywhere. An attribute
- * of another kind counts as absent for the readers, which would hide a damaged model.
- * Sorted by name. */
-static const struct attr_kind {
-    const char *name;
-    enum he_attr_kind kind;
-} attr_kinds[] = {
-    { "allowzero", HE_ATTR_INT }, { "auto_pad", HE_ATTR_STRING }, { "axes", HE_ATTR_INTS },
-    { "axis", HE_ATTR_INT }, { "batch_dims", HE_ATTR_INT }, { "block_size", HE_ATTR_INT },
-    { "blocksize", HE_ATTR_INT }, { "body", HE_ATTR_GRAPH }, { "broadcast", HE_ATTR_INT },
-    { "ceil_mode", HE_ATTR_INT }, { "coordinate_transformation_mode", HE_ATTR_STRING },
-    { "dilations", HE_ATTR_INTS }, { "direction", HE_ATTR_STRING }, { "dtype", HE_ATTR_INT },
-    { "else_branch", HE_ATTR_GRAPH }, { "end", HE_ATTR_INT }, { "ends", HE_ATTR_INTS },
-    { "equation", HE_ATTR_STRING }, { "group", HE_ATTR_INT }, { "height_scale", HE_ATTR_FLOAT },
-    { "hidden_size", HE_ATTR_INT }, { "inverse", HE_ATTR_INT }, { "k", HE_ATTR_INT },
-    { "keep_aspect_ratio_policy", HE_ATTR_STRING }, { "keepdims", HE_ATTR_INT },
-    { "kernel_shape", HE_ATTR_INTS }, { "kv_num_heads", HE_ATTR_INT }, { "layout", HE_ATTR_INT },
-    { "mode", HE_ATTR_STRING }, { "ngram_indexes", HE_ATTR_INTS },
-    { "noop_with_empty_axes", HE_ATTR_INT }, { "num_groups", HE_ATTR_INT },
-    { "num_outputs", HE_ATTR_INT }, { "num_scan_inputs", HE_ATTR_INT },
-    { "onesided", HE_ATTR_INT }, { "output_datatype", HE_ATTR_INT },
-    { "output_dtype", HE_ATTR_INT }, { "output_height", HE_ATTR_INT },
-    { "output_padding", HE_ATTR_INTS }, { "output_shape", HE_ATTR_INTS },
-    { "output_width", HE_ATTR_INT }, { "paddings", HE_ATTR_INTS }, { "pads", HE_ATTR_INTS },
-    { "perm", HE_ATTR_INTS }, { "pooled_shape", HE_ATTR_INTS }, { "q_num_heads", HE_ATTR_INT },
-    { "reduction", HE_ATTR_STRING }, { "sample_size", HE_ATTR_INT },
-    { "sampling_ratio", HE_ATTR_INT }, { "scales", HE_ATTR_FLOATS },
-    { "scan_input_axes", HE_ATTR_INTS }, { "scan_output_axes", HE_ATTR_INTS },
-    { "shape", HE_ATTR_INTS }, { "size", HE_ATTR_INT }, { "spatial", HE_ATTR_INT },
-    { "split", HE_ATTR_INTS }, { "start", HE_ATTR_INT }, { "starts", HE_ATTR_INTS },
-    { "stash_type", HE_ATTR_INT }, { "strides", HE_ATTR_INTS }, { "then_branch", HE_ATTR_GRAPH },
-    { "transA", HE_ATTR_INT }, { "transB", HE_ATTR_INT }, { "value_ints", HE_ATTR_INTS },
-    { "width_scale", HE_ATTR_FLOAT },
-};
-
-static int compare_name(const void *name, const void *entry)
-{
-    return strcmp(name, ((const struct attr_kind *)entry)->name);
-}
-
-static he_status check_attrs(const struct he_node *node)
-{
-    for (uint32_t k = 0; k < node->attr_count; k++) {
-        const struct he_attr *attr = &node->attrs[k];
-        const struct attr_kind *found;
-
-        if (!attr->name)
-            continue;
-        found = bsearch(attr->name, attr_kinds, HE_COUNT(attr_kinds), sizeof attr_kinds[0],
-                        compare_name);
-        if (found && found->kind != attr->kind)
-            return he_infer_error(node, "attribute %s is of the wrong kind", attr->name);
-    }
-    return HE_OK;
-}
-
 /* Byte counts must fit an int64_t, so that nobody downstream has to ask again. */
 static he_status check_output(const struct he_node *node, uint32_t k, const struct he_value *out)
 {
@@ -218,7 +161,7 @@ he_status he_op_infer(const struct he_node *node, const struct he_value *const *
                             node->op, op->versions[0], node->opset);
     status = check_inputs(op, node, inputs);
     if (status == HE_OK)
-        status = check_attrs(node);
+        status = he_attrs_check(node);
     if (status != HE_OK)
         return status;
     if (op->max_outputs != 255 && node->output_count > op->max_outputs)

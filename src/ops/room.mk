@@ -2,6 +2,7 @@
 libhe_la_SOURCES += \
 	src/ops/activation.c \
 	src/ops/attention.c \
+	src/ops/attrs.c \
 	src/ops/control.c \
 	src/ops/conv.c \
 	src/ops/gather.c \

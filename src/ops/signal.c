@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fourier transforms, and counting n-grams. */
 #include <inttypes.h>
+#include <math.h>
 
 #include "ops/infer.h"
 
@@ -104,15 +105,6 @@ static HE_INFER_RULE(infer_tfidf)
     return HE_OK;
 }
 
-static double log2_of(double x)
-{
-    double log = 0;
-
-    for (; x > 1; x /= 2)
-        log++;
-    return log;
-}
-
 /* 5 n log n, as transforms are counted. */
 static HE_WORK_RULE(work_dft)
 {
@@ -124,7 +116,7 @@ static HE_WORK_RULE(work_dft)
 
         length = dim > length ? dim : length;
     }
-    work->flops = 5 * points * (1 + log2_of(length));
+    work->flops = 5 * points * (1 + log2(length));
     work->is_estimate = true; /* which axis is not looked at */
 }
 
