@@ -26,7 +26,7 @@ static he_status run_view(struct cpu_call *call)
     }
 
 static const struct cpu_kernel kernels[] = {
-    VIEW("Reshape"), VIEW("Squeeze"), VIEW("Unsqueeze"), VIEW("Flatten"), VIEW("Identity"),
+    VIEW("Reshape"), VIEW("Squeeze"), VIEW("Unsqueeze"), VIEW("Flatten"),
 };
 
 const struct cpu_kernel_table cpu_kernels_view = {kernels, CPU_COUNT(kernels)};

@@ -51,13 +51,15 @@ static he_status read_sizes(const struct cpu_call *call, const struct he_tensor 
                             struct cpu_window *w)
 {
     uint32_t rank = in->shape.rank - 2, k;
-    struct cpu_image a = cpu_image_of(in), b = cpu_image_of(out);
+    struct cpu_image a, b;
     he_status status;
 
     if (in->shape.rank < 2 || in->shape.rank > 5 || out->shape.rank != in->shape.rank ||
         (weights && weights->shape.rank != in->shape.rank))
         return he_error_set(HE_ERR_UNSUPPORTED, "%s: an input of rank %u, at most 5 are done here",
                             call->node->op, in->shape.rank);
+    a = cpu_image_of(in);
+    b = cpu_image_of(out);
     memset(w, 0, sizeof *w);
     status = read_list(call->node, "kernel_shape", rank, 1, 1, w->kernel);
     if (status == HE_OK)
