@@ -25,3 +25,23 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/kernels_roi.c \
 	backends/cpu/kernels_deform.c \
 	backends/cpu/kernels_signal.c
+
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_kernels_b
+TESTS += tests/unit/test_kernels_b
+tests_unit_test_kernels_b_SOURCES = tests/unit/test_kernels_b.c tests/unit/kernels_b_cases.inc \
+	tests/support/kernel_case.c tests/support/kernel_case.h \
+	tests/support/graph_builder.c tests/support/graph_builder.h
+tests_unit_test_kernels_b_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/backends/cpu
+tests_unit_test_kernels_b_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_kernels_b_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_kernels_b_random
+TESTS += tests/unit/test_kernels_b_random
+tests_unit_test_kernels_b_random_SOURCES = tests/unit/test_kernels_b_random.c \
+	tests/support/kernel_case.c tests/support/kernel_case.h \
+	tests/support/graph_builder.c tests/support/graph_builder.h
+tests_unit_test_kernels_b_random_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/backends/cpu
+tests_unit_test_kernels_b_random_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_kernels_b_random_LDADD = $(TEST_LIBS)
+endif

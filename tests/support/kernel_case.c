@@ -245,6 +245,15 @@ void case_node_init(struct kernel_node *n, const char *op, int opset, const char
 
 /* --- Running --- */
 
+/* For kernels that find their output shapes themselves. */
+static he_status shape_output(struct cpu_call *call, size_t k, enum he_dtype dtype,
+                              const struct he_shape *shape)
+{
+    case_tensor_free(&call->out[k]);
+    call->out[k] = case_tensor(dtype, shape);
+    return HE_OK;
+}
+
 he_status case_run(const struct he_node *node, const struct he_tensor *in, size_t in_count,
                    struct he_tensor *out, size_t out_count, struct cpu_team *team)
 {
@@ -254,7 +263,8 @@ he_status case_run(const struct he_node *node, const struct he_tensor *in, size_
                             .in_count = in_count,
                             .out = out,
                             .out_count = out_count,
-                            .team = team};
+                            .team = team,
+                            .shape_output = shape_output};
     const struct cpu_kernel *kernel;
     size_t bytes, k;
     he_status status;

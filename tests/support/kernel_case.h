@@ -37,7 +37,8 @@ struct kernel_node {
 };
 void case_node_init(struct kernel_node *n, const char *op, int opset, const char *attrs);
 
-/* Finds the kernel by the inputs' types and runs it with scratch of its own, guarded. */
+/* Finds the kernel by the inputs' types and runs it with scratch of its own, guarded. A kernel
+ * that finds its output shapes while running replaces out[]. */
 he_status case_run(const struct he_node *node, const struct he_tensor *in, size_t in_count,
                    struct he_tensor *out, size_t out_count, struct cpu_team *team);
 
