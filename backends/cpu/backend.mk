@@ -8,8 +8,7 @@ EXTRA_DIST += backends/cpu/cpu.claims backends/cpu/README.md
 
 noinst_LTLIBRARIES += libhe_cpu.la
 libhe_la_LIBADD += libhe_cpu.la
-CPU_STEP_FLAGS =
-libhe_cpu_la_CPPFLAGS = $(AM_CPPFLAGS) $(CPU_STEP_FLAGS)
+libhe_cpu_la_CPPFLAGS = $(AM_CPPFLAGS)
 libhe_cpu_la_CFLAGS = $(AM_CFLAGS) -O3 -fno-math-errno -fno-trapping-math
 libhe_cpu_la_SOURCES = \
 	backends/cpu/kernel.h backends/cpu/kernel_step.h \

@@ -14,7 +14,6 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/recurrent.h backends/cpu/recurrent_cells.c backends/cpu/kernels_recurrent.c \
 	backends/cpu/kernels_loss.c backends/cpu/kernels_train.c backends/cpu/kernels_einsum.c \
 	backends/cpu/chain.h backends/cpu/chain.c backends/cpu/chain_build.c
-CPU_STEP_FLAGS += -DCPU_HAVE_CHAIN
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_kernels_a_math

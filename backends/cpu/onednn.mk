@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-CPU_STEP_FLAGS += -DCPU_HAVE_ONEDNN_STEP
 libhe_cpu_la_SOURCES += \
 	backends/cpu/onednn.c backends/cpu/onednn_makers.h \
 	backends/cpu/onednn_api.c backends/cpu/onednn_api.h \

@@ -21,12 +21,8 @@ static const struct {
     step_maker make;
     bool static_only;
 } makers[] = {
-#ifdef CPU_HAVE_ONEDNN_STEP
     { cpu_onednn_step, true },
-#endif
-#ifdef CPU_HAVE_CHAIN
     { cpu_chain_step, true },
-#endif
     { cpu_kernel_step, false },
 };
 
