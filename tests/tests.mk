@@ -13,8 +13,8 @@ check_PROGRAMS += tests/support/make_ramp
 tests_support_make_ramp_SOURCES = tests/support/make_ramp.c
 tests_support_make_ramp_LDADD = libhe.la
 
-dist_check_SCRIPTS += tests/exported_symbols.sh tests/layering.sh tests/models.sh \
+dist_check_SCRIPTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh \
 	tests/node_suite.sh
-TESTS += tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh
+TESTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh
 EXTRA_DIST += tests/exported_symbols.txt tests/node_skips.txt
 CLEANFILES += exported_symbols.out node_suite.out
