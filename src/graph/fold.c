@@ -21,6 +21,8 @@
  * only when the constants they come from are not much smaller. */
 #define FREE_BYTES ((int64_t)64 << 20)
 #define GROWTH_MAX 4
+/* Filled weights: no file of a few bytes may ask for more. */
+#define WEIGHT_BYTES ((int64_t)4 << 30)
 
 static bool all_inputs_constant(const struct he_graph *graph, const struct he_node *node)
 {
@@ -101,6 +103,24 @@ static he_status fold_view(struct he_graph *graph, struct he_node *node, bool *f
     return become_constant(graph, node, 0, &shape, from->data, from->data_bytes, drop_node);
 }
 
+/* Weights are wanted as constants whatever their size: what multiplies reads @value as its second
+ * operand or later. */
+static bool is_weight(const struct he_graph *graph, uint32_t value)
+{
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        const struct he_node *node = &graph->nodes[n];
+
+        for (uint32_t k = 1; k < node->input_count; k++) {
+            const struct he_op *op = node->inputs[k] == value ? he_op_find(node->domain, node->op)
+                                                              : NULL;
+
+            if (op && (op->access == HE_ACCESS_CONTRACTION || op->access == HE_ACCESS_WINDOW))
+                return true;
+        }
+    }
+    return false;
+}
+
 static he_status fold_fill(struct he_graph *graph, struct he_node *node, bool *folded,
                            bool *drop_node)
 {
@@ -111,7 +131,8 @@ static he_status fold_fill(struct he_graph *graph, struct he_node *node, bool *f
     struct he_shape shape = to->shape;
     unsigned char *data;
 
-    if (bytes < 0 || !size || (attr && (!attr->tensor || attr->tensor->data_bytes != size)))
+    if (bytes < 0 || !size || (attr && (!attr->tensor || attr->tensor->data_bytes != size)) ||
+        (bytes > FREE_BYTES && (bytes > WEIGHT_BYTES || !is_weight(graph, node->outputs[0]))))
         return HE_OK;
     data = he_arena_alloc(he_graph_arena(graph), (size_t)bytes, 1);
     if (!data)

@@ -53,4 +53,12 @@ tests_unit_test_graph_models_SOURCES = tests/unit/test_graph_models.c $(graph_ru
 tests_unit_test_graph_models_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_graph_models_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_graph_models_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/fuzz/fuzz_graph
+TESTS += tests/fuzz/fuzz_graph
+tests_fuzz_fuzz_graph_SOURCES = tests/fuzz/fuzz_graph.c tests/fuzz/replay_main.c
+tests_fuzz_fuzz_graph_CPPFLAGS = $(AM_CPPFLAGS) \
+	-DHE_FUZZ_CORPUS='"$(abs_top_srcdir)/tests/fuzz/corpus/onnx"'
+tests_fuzz_fuzz_graph_LDFLAGS = $(AM_LDFLAGS) $(FUZZER_LDFLAGS)
+tests_fuzz_fuzz_graph_LDADD = libhe.la
 endif HAVE_CHECK
