@@ -24,7 +24,7 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/kernels_grid.c \
 	backends/cpu/kernels_roi.c \
 	backends/cpu/kernels_deform.c \
-	backends/cpu/kernels_signal.c
+	backends/cpu/kernels_signal.c backends/cpu/kernels_ngram.c
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_kernels_b
