@@ -75,19 +75,37 @@ void he_machine_default_device(struct he_machine_device *device, const char *id,
     };
 }
 
+/* Room for one more of @size in an array of the arena, which forgives what is left behind. */
+static void *grown(struct he_machine *machine, void *array, uint32_t count, uint32_t *capacity,
+                   size_t size)
+{
+    uint32_t wanted = *capacity < 8 ? 8 : *capacity * 2;
+    void *fresh;
+
+    if (count < *capacity)
+        return array;
+    if (wanted <= count)
+        return NULL;
+    fresh = he_arena_alloc(&machine->arena, wanted, size);
+    if (!fresh)
+        return NULL;
+    if (count)
+        memcpy(fresh, array, count * size);
+    *capacity = wanted;
+    return fresh;
+}
+
 he_status he_machine_append(struct he_machine *machine, struct he_machine_device **out)
 {
-    size_t size = sizeof *machine->devices;
-    struct he_machine_device *grown;
+    struct he_machine_device *devices = grown(machine, machine->devices, machine->device_count,
+                                              &machine->device_capacity, sizeof *devices);
 
-    /* Few devices: a fresh array each time is simple, and the arena forgives. */
-    grown = he_arena_alloc(&machine->arena, (size_t)machine->device_count + 1, size);
-    if (!grown)
+    if (!devices)
         return he_no_memory();
-    if (machine->device_count)
-        memcpy(grown, machine->devices, machine->device_count * size);
-    machine->devices = grown;
-    *out = &grown[machine->device_count++];
+    machine->devices = devices;
+    machine->link_at = NULL; /* it knows the devices before */
+    *out = &devices[machine->device_count++];
+    **out = (struct he_machine_device){ 0 };
     return HE_OK;
 }
 
@@ -184,60 +202,76 @@ he_status he_machine_complete(struct he_machine *machine, struct he_machine_devi
     return HE_OK;
 }
 
+const struct he_machine_link *he_machine_find_link(const struct he_machine *machine, uint32_t from,
+                                                   uint32_t to)
+{
+    if (machine->link_at) {
+        uint32_t at = machine->link_at[(size_t)from * machine->link_at_width + to];
+
+        return at ? &machine->links[at - 1] : NULL;
+    }
+    for (uint32_t k = 0; k < machine->link_count; k++) {
+        if (machine->links[k].from == from && machine->links[k].to == to)
+            return &machine->links[k];
+    }
+    return NULL;
+}
+
 he_status he_machine_set_link(struct he_machine *machine, uint32_t from, uint32_t to,
                               double bandwidth, double latency_s)
 {
-    struct he_machine_link *grown;
+    struct he_machine_link *link = (struct he_machine_link *)he_machine_find_link(machine, from, to);
+    struct he_machine_link *links;
 
-    for (uint32_t k = 0; k < machine->link_count; k++) {
-        struct he_machine_link *link = &machine->links[k];
-
-        if (link->from == from && link->to == to) {
-            link->bandwidth = bandwidth;
-            link->latency_s = latency_s;
-            return HE_OK;
-        }
+    if (link) {
+        link->bandwidth = bandwidth;
+        link->latency_s = latency_s;
+        return HE_OK;
     }
-    grown = he_arena_alloc(&machine->arena, (size_t)machine->link_count + 1, sizeof *grown);
-    if (!grown)
+    links = grown(machine, machine->links, machine->link_count, &machine->link_capacity,
+                  sizeof *links);
+    if (!links)
         return he_no_memory();
-    if (machine->link_count)
-        memcpy(grown, machine->links, machine->link_count * sizeof *grown);
-    grown[machine->link_count++] = (struct he_machine_link){ from, to, bandwidth, latency_s, false };
-    machine->links = grown;
+    machine->links = links;
+    links[machine->link_count++] = (struct he_machine_link){ from, to, bandwidth, latency_s, false };
+    if (machine->link_at)
+        machine->link_at[(size_t)from * machine->link_at_width + to] = machine->link_count;
     return HE_OK;
 }
 
-static bool has_link(const struct he_machine *machine, uint32_t from, uint32_t to)
+he_status he_machine_index_links(struct he_machine *machine)
 {
-    for (uint32_t k = 0; k < machine->link_count; k++) {
-        if (machine->links[k].from == from && machine->links[k].to == to)
-            return true;
-    }
-    return false;
+    uint32_t n = machine->device_count;
+    uint32_t *at = he_arena_alloc(&machine->arena, (size_t)n * n, sizeof *at);
+
+    if (!at)
+        return he_no_memory();
+    for (uint32_t k = 0; k < machine->link_count; k++)
+        at[(size_t)machine->links[k].from * n + machine->links[k].to] = k + 1;
+    machine->link_at = at;
+    machine->link_at_width = n;
+    return HE_OK;
 }
 
 he_status he_machine_default_links(struct he_machine *machine)
 {
     uint32_t n = machine->device_count;
     bool has_host = false;
+    he_status status = he_machine_index_links(machine);
 
     for (uint32_t d = 0; d < n; d++)
         has_host |= (machine->devices[d].caps & HE_CAP_HOST_MEMORY) != 0;
     for (uint32_t from = 0; from < n; from++) {
-        for (uint32_t to = 0; to < n; to++) {
+        for (uint32_t to = 0; status == HE_OK && to < n; to++) {
             bool touches_host = ((machine->devices[from].caps | machine->devices[to].caps) &
                                  HE_CAP_HOST_MEMORY) != 0;
-            he_status status;
 
             if (from == to || he_machine_same_memory(machine, from, to) ||
-                has_link(machine, from, to) || (has_host && !touches_host))
+                he_machine_find_link(machine, from, to) || (has_host && !touches_host))
                 continue;
             status = he_machine_set_link(machine, from, to, DEFAULT_LINK_BANDWIDTH,
                                          DEFAULT_LINK_LATENCY);
-            if (status != HE_OK)
-                return status;
         }
     }
-    return HE_OK;
+    return status;
 }

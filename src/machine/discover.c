@@ -21,7 +21,7 @@ static he_status add_device(struct he_machine *machine, const struct he_backend 
         .kind = info->kind,
         .backend = backend->name,
         .backend_index = index,
-        .name = he_arena_string(arena, info->name, strlen(info->name)),
+        .name = info->name ? he_arena_string(arena, info->name, strlen(info->name)) : "",
         .driver = info->driver ? he_arena_string(arena, info->driver, strlen(info->driver)) : "",
         .shares = info->shares ? he_arena_string(arena, info->shares, strlen(info->shares)) : "",
         .core_count = info->cores,
@@ -44,6 +44,7 @@ static he_status list_devices(struct he_machine *machine, const struct he_backen
                               struct he_device_info **infos, size_t *count)
 {
     he_status status = backend->enumerate(NULL, 0, count);
+    size_t room;
 
     if (status != HE_OK || *count == 0) {
         /* A broken driver must not hide the other devices. */
@@ -55,7 +56,11 @@ static he_status list_devices(struct he_machine *machine, const struct he_backen
     *infos = he_arena_alloc(&machine->arena, *count, sizeof **infos);
     if (!*infos)
         return he_no_memory();
-    return backend->enumerate(*infos, *count, count);
+    room = *count;
+    status = backend->enumerate(*infos, room, count);
+    if (*count > room)
+        *count = room; /* one more was plugged in just now */
+    return status;
 }
 
 static he_status discover_into(struct he_machine *machine)
@@ -76,13 +81,18 @@ static he_status discover_into(struct he_machine *machine)
             return status;
         total += counts[k];
     }
+    machine->device_capacity = (uint32_t)total;
     machine->devices = he_arena_alloc(&machine->arena, total, sizeof *machine->devices);
     if (!machine->devices)
         return he_no_memory();
     for (size_t k = 0; k < backend_count; k++) {
         for (size_t d = 0; d < counts[k]; d++) {
-            status = add_device(machine, he_backend_at(k), (uint32_t)d,
-                                ordinals[infos[k][d].kind]++, &infos[k][d]);
+            struct he_device_info *info = &infos[k][d];
+
+            /* A backend loaded from a file may be newer than our kinds. */
+            if ((unsigned)info->kind >= HE_KIND_COUNT)
+                info->kind = HE_KIND_OTHER;
+            status = add_device(machine, he_backend_at(k), (uint32_t)d, ordinals[info->kind]++, info);
             if (status != HE_OK)
                 return status;
         }

@@ -65,6 +65,11 @@ void he_machine_default_device(struct he_machine_device *device, const char *id,
                                enum he_device_kind kind);
 /* Links that nothing was said about: PCIe-like figures between host and other memories. */
 he_status he_machine_default_links(struct he_machine *machine) HE_MUST_CHECK;
+/* NULL where none is given. */
+const struct he_machine_link *he_machine_find_link(const struct he_machine *machine, uint32_t from,
+                                                   uint32_t to);
+/* Makes finding links quick; after the last change of devices. */
+he_status he_machine_index_links(struct he_machine *machine) HE_MUST_CHECK;
 he_status he_machine_set_link(struct he_machine *machine, uint32_t from, uint32_t to,
                               double bandwidth, double latency_s) HE_MUST_CHECK;
 /* catalogue.c: "u280", "h100.yaml": the folder of @beside first, then the installed catalogue. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/size.h"
-#include "machine/machine.h"
+#include "machine/keys.h"
 
 static const char *const kind_names[HE_KIND_COUNT] = {
     [HE_KIND_CPU] = "CPU",       [HE_KIND_GPU] = "GPU", [HE_KIND_FPGA] = "FPGA",
@@ -39,16 +39,6 @@ bool he_machine_same_memory(const struct he_machine *machine, uint32_t a, uint32
            da->is_simulated == db->is_simulated;
 }
 
-static const struct he_machine_link *find_link(const struct he_machine *machine, uint32_t from,
-                                               uint32_t to)
-{
-    for (uint32_t k = 0; k < machine->link_count; k++) {
-        if (machine->links[k].from == from && machine->links[k].to == to)
-            return &machine->links[k];
-    }
-    return NULL;
-}
-
 static double over_link(const struct he_machine_link *link, double bytes)
 {
     return link->latency_s + (link->bandwidth > 0 ? bytes / link->bandwidth : 0);
@@ -57,7 +47,7 @@ static double over_link(const struct he_machine_link *link, double bytes)
 double he_machine_transfer_seconds(const struct he_machine *machine, uint32_t from, uint32_t to,
                                    double bytes)
 {
-    const struct he_machine_link *direct = find_link(machine, from, to), *in, *out;
+    const struct he_machine_link *direct = he_machine_find_link(machine, from, to), *in, *out;
     double best = INFINITY;
 
     if (he_machine_same_memory(machine, from, to))
@@ -66,8 +56,8 @@ double he_machine_transfer_seconds(const struct he_machine *machine, uint32_t fr
         return over_link(direct, bytes);
     /* Through whichever third device is quickest (usually the host). */
     for (uint32_t k = 0; k < machine->device_count; k++) {
-        in = find_link(machine, from, k);
-        out = find_link(machine, k, to);
+        in = he_machine_find_link(machine, from, k);
+        out = he_machine_find_link(machine, k, to);
         if (in && out)
             best = fmin(best, over_link(in, bytes) + over_link(out, bytes));
     }

@@ -80,6 +80,11 @@ struct he_machine {
     struct he_machine_budget *budgets;
     uint32_t budget_count;
     struct he_machine_settings settings;
+    /* Private: room in the arrays, and the links by pair (1 + index, 0 without one) once the
+     * devices are complete. */
+    uint32_t device_capacity, link_capacity;
+    uint32_t *link_at; /* [from * link_at_width + to] */
+    uint32_t link_at_width;
 };
 
 /* An empty machine with the default settings. */

@@ -18,7 +18,8 @@
 
 #include "machine/keys.h"
 
-#define MOST_DEVICES 100000 /* of one item: a slip of the finger, not a limit of the library */
+/* Of one item. Links grow with the square: more than this is a slip of the finger. */
+#define MOST_DEVICES 1024
 
 static he_status add_resource(struct he_machine *machine, struct he_machine_device *device,
                               const char *name, double amount)
@@ -235,8 +236,8 @@ static he_status read_item(struct he_machine *machine, char *item, struct he_mac
         *colon = '\0';
         count = strtoul(colon + 1, &end, 10);
         if (!isdigit((unsigned char)colon[1]) || *end || count == 0 || count > MOST_DEVICES)
-            return he_error_set(HE_ERR_SETTING, "'%s:%s': expected a count, as in gpu:4", item,
-                                colon + 1);
+            return he_error_set(HE_ERR_SETTING, "'%s:%s': expected a count of 1 to %d, as in gpu:4",
+                                item, colon + 1, MOST_DEVICES);
     }
     for (unsigned k = 0; k < HE_KIND_COUNT; k++) {
         if (strcasecmp(item, he_device_kind_name((enum he_device_kind)k)) == 0)
@@ -373,7 +374,8 @@ he_status he_machine_select(struct he_machine *machine, const char *line)
     }
     machine->devices = kept;
     machine->device_count = count;
+    machine->device_capacity = count;
     machine->links = links;
-    machine->link_count = link_count;
-    return HE_OK;
+    machine->link_count = machine->link_capacity = link_count;
+    return he_machine_index_links(machine);
 }

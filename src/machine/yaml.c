@@ -5,12 +5,16 @@
  * tables of keys.c. Every error says "file:line:column:".
  */
 #include <string.h>
+#include <strings.h>
 #include <yaml.h>
 
 #include "core/file.h"
 #include "machine/budget.h"
 #include "machine/catalogue.h"
 #include "machine/keys.h"
+
+#define LARGEST_FILE ((size_t)16 << 20)
+#define DEEPEST ((size_t)200)
 
 struct reader {
     const char *name;
@@ -96,7 +100,9 @@ static he_status start_device(const struct reader *r, const yaml_node_t *mapping
                               struct he_machine_device *device, bool *is_simulated)
 {
     const yaml_node_t *id_node = find_pair(r, mapping, "id");
+    const yaml_node_t *kind_node = find_pair(r, mapping, "kind");
     const char *id = scalar(id_node), *simulated = scalar(find_pair(r, mapping, "simulated"));
+    const char *kind_text = scalar(kind_node);
     enum he_device_kind kind;
     uint32_t ordinal;
     char *copy;
@@ -108,6 +114,9 @@ static he_status start_device(const struct reader *r, const yaml_node_t *mapping
                                            "KIND:NUMBER, such as CPU:0 or GPU:1", id));
     if (he_machine_find(r->machine, id) != HE_NONE)
         return at(r, id_node, he_error_set(HE_ERR_SETTING, "device %s stands here twice", id));
+    if (kind_text && strcasecmp(kind_text, he_device_kind_name(kind)) != 0)
+        return at(r, kind_node, he_error_set(HE_ERR_SETTING, "kind: '%s' is not the kind of %s",
+                                             kind_text, id));
     copy = he_arena_printf(&r->machine->arena, "%s", id);
     if (!copy)
         return he_no_memory();
@@ -231,6 +240,8 @@ static he_status read_link(struct reader *r, const yaml_node_t *link)
     status = read_end(r, link, "from", &from);
     if (status == HE_OK)
         status = read_end(r, link, "to", &to);
+    if (status == HE_OK && from == to)
+        return at(r, link, he_error_set(HE_ERR_SETTING, "a link needs two different devices"));
     while (next_pair(r, link, &position, &pair, &status)) {
         const struct key *key = he_key_find(keys, sizeof keys / sizeof keys[0], pair.key);
         double *figure = key == &keys[2] ? &bandwidth : &latency;
@@ -383,6 +394,14 @@ static he_status unknown_section(const struct reader *r, const struct pair *pair
     return at(r, pair->key_node, HE_ERR_SETTING);
 }
 
+static bool is_nothing(const yaml_node_t *node)
+{
+    const char *text = scalar(node);
+
+    return text && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+           (!text[0] || strcmp(text, "~") == 0 || strcmp(text, "null") == 0);
+}
+
 static he_status read_root(struct reader *r, const yaml_node_t *root)
 {
     const yaml_node_t *devices, *links;
@@ -390,7 +409,7 @@ static he_status read_root(struct reader *r, const yaml_node_t *root)
     he_status status = HE_OK;
     struct pair pair;
 
-    if (!root)
+    if (!root || is_nothing(root))
         return HE_OK; /* an empty file says nothing */
     if (root->type != YAML_MAPPING_NODE)
         return expected(r, root, "settings: keys with values");
@@ -420,12 +439,36 @@ static he_status read_root(struct reader *r, const yaml_node_t *root)
     return status;
 }
 
+/* libyaml takes time with the square of how deep brackets are nested. Those in comments and
+ * strings are counted too: the limit is far above what any settings need. */
+static he_status check_size(const char *name, const char *text, size_t size)
+{
+    size_t depth = 0, line = 1;
+
+    if (size > LARGEST_FILE)
+        return he_error_set(HE_ERR_SETTING, "%s:1:1: %zu bytes are too many for settings (at most %zu)",
+                            name, size, LARGEST_FILE);
+    for (size_t k = 0; k < size; k++) {
+        line += text[k] == '\n';
+        if (text[k] == '[' || text[k] == '{')
+            depth++;
+        else if ((text[k] == ']' || text[k] == '}') && depth > 0)
+            depth--;
+        if (depth > DEEPEST)
+            return he_error_set(HE_ERR_SETTING, "%s:%zu:1: brackets are nested more than %zu deep",
+                                name, line, DEEPEST);
+    }
+    return HE_OK;
+}
+
 static he_status read_text(struct reader *r, const char *text, size_t size)
 {
     yaml_document_t document;
     yaml_parser_t parser;
-    he_status status;
+    he_status status = check_size(r->name, text, size);
 
+    if (status != HE_OK)
+        return status;
     if (!yaml_parser_initialize(&parser))
         return he_no_memory();
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
@@ -529,9 +572,12 @@ he_status he_machine_read_entry(struct he_machine *machine, struct he_machine_de
 
     if (status != HE_OK)
         return status;
-    if (!yaml_parser_initialize(&parser)) {
+    status = check_size(path, file.data, file.size);
+    if (status == HE_OK && !yaml_parser_initialize(&parser))
+        status = he_no_memory();
+    if (status != HE_OK) {
         he_file_unmap(&file);
-        return he_no_memory();
+        return status;
     }
     yaml_parser_set_input_string(&parser, file.data, file.size);
     if (yaml_parser_load(&parser, &document)) {
