@@ -13,6 +13,14 @@ check_PROGRAMS += tests/support/make_ramp
 tests_support_make_ramp_SOURCES = tests/support/make_ramp.c
 tests_support_make_ramp_LDADD = libhe.la
 
+# Bad inputs: what they are answered with.
+check_PROGRAMS += tests/support/make_bad
+tests_support_make_bad_SOURCES = tests/support/make_bad.c tests/support/onnx_text.c \
+	tests/support/onnx_text.h tests/support/proto.c tests/support/proto.h
+tests_support_make_bad_LDADD = libhe.la
+dist_check_SCRIPTS += tests/bad_input.sh
+TESTS += tests/bad_input.sh
+
 dist_check_SCRIPTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh \
 	tests/node_suite.sh
 TESTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh

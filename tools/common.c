@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Steps that several subcommands take. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,9 +79,11 @@ static bool parse_dims(const char *text, struct he_shape *out)
         return true;
     for (;;) {
         char *end;
-        long long dim = strtoll(text, &end, 10);
+        long long dim;
 
-        if (end == text || dim < 0 || out->rank == HE_MAX_RANK)
+        errno = 0;
+        dim = strtoll(text, &end, 10);
+        if (end == text || dim < 0 || errno == ERANGE || out->rank == HE_MAX_RANK)
             return false;
         out->dims[out->rank++] = dim;
         if (!*end)

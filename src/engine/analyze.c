@@ -80,14 +80,14 @@ static he_status make_graph(struct he_engine *engine, const struct he_model *mod
     graph_options.binding_count = options->shape_count;
     status = he_graph_prepare(model, &graph_options, &engine->alloc, out);
     he_free(&engine->alloc, bindings);
-    if (status != HE_OK)
-        return status;
-    status = refuse_strings(*out);
-    if (status != HE_OK) {
-        he_graph_destroy(*out);
-        *out = NULL;
+    if (status == HE_OK) {
+        status = refuse_strings(*out);
+        if (status != HE_OK) {
+            he_graph_destroy(*out);
+            *out = NULL;
+        }
     }
-    return status;
+    return status != HE_OK && model->path[0] ? he_error_prefix(status, "%s", model->path) : status;
 }
 
 static he_status open_devices(struct he_engine *engine)

@@ -145,7 +145,7 @@ static he_status apply_binding(struct he_build *build, const struct he_shape_bin
         return he_error_set(HE_ERR_INVALID, "a shape binding without a name");
     if (binding->is_symbol) {
         if (!he_map_get(&build->symbols.index, binding->name, &symbol))
-            return no_such("dimension", binding->name, build->symbols.names, build->symbols.count);
+            return no_such("input or dimension", binding->name, build->symbols.names, build->symbols.count);
         if (binding->shape.rank != 1 || binding->shape.dims[0] < 0)
             return he_error_set(HE_ERR_INVALID, "dimension '%s' is bound to no size", binding->name);
         return set_symbol(build, symbol, binding->shape.dims[0], "(another binding)");
