@@ -99,9 +99,10 @@ struct canvas {
     int64_t kept_begin[HE_MAX_RANK], kept_count[HE_MAX_RANK];
 };
 
-/* Fills positions [begin, begin + count) of @axis: from @value, or from position @from. */
+/* Fills positions [begin, begin + count) of @axis: with @value, or from the
+ * positions from, from + step, ... */
 static void fill_slab(const struct canvas *canvas, uint32_t axis, int64_t begin, int64_t count,
-                      const void *value, int64_t from)
+                      const void *value, int64_t from, int64_t step)
 {
     const struct he_tensor *out = &canvas->call->out[0];
     int64_t size = (int64_t)cpu_element_bytes(out->dtype), stride, dim;
@@ -113,28 +114,42 @@ static void fill_slab(const struct canvas *canvas, uint32_t axis, int64_t begin,
         stride = out->strides[k] * size;
         dim = k < axis ? canvas->kept_count[k] : k > axis ? out->shape.dims[k] : count;
         dst += stride * (k < axis ? canvas->kept_begin[k] : k > axis ? 0 : begin);
-        cpu_box_add(&box, dim, value ? 0 : stride, stride);
+        cpu_box_add(&box, dim, value ? 0 : k == axis ? step * stride : stride, stride);
     }
     if (!value)
         stride = out->strides[axis] * size * (from - begin);
     cpu_box_copy(canvas->call->team, (size_t)size, &box, value ? value : dst + stride, dst);
 }
 
+/* Repeats what is there at positions [first, last), in runs whose sources keep one step:
+ * backwards for a reflection, standing at an edge, forwards when wrapping. */
+static void repeat_slabs(const struct canvas *canvas, uint32_t axis, int64_t first, int64_t last,
+                         enum pad_mode mode)
+{
+    int64_t begin = canvas->kept_begin[axis], count = canvas->kept_count[axis], k, n, from, step;
+
+    for (k = first; k < last; k += n) {
+        from = source_index(mode, k - begin, count);
+        step = k + 1 < last ? source_index(mode, k + 1 - begin, count) - from : 0;
+        for (n = 1; k + n < last; n++)
+            if (source_index(mode, k + n - begin, count) != from + n * step)
+                break;
+        fill_slab(canvas, axis, k, n, NULL, begin + from, step);
+    }
+}
+
 static void widen(const struct canvas *canvas, uint32_t axis, enum pad_mode mode, const void *value)
 {
-    const struct he_tensor *out = &canvas->call->out[0];
-    int64_t begin = canvas->kept_begin[axis], count = canvas->kept_count[axis], k;
-    int64_t end = begin + count;
+    int64_t begin = canvas->kept_begin[axis], end = begin + canvas->kept_count[axis];
+    int64_t size = canvas->call->out[0].shape.dims[axis];
 
     if (mode == PAD_CONSTANT) {
-        fill_slab(canvas, axis, 0, begin, value, 0);
-        fill_slab(canvas, axis, end, out->shape.dims[axis] - end, value, 0);
+        fill_slab(canvas, axis, 0, begin, value, 0, 0);
+        fill_slab(canvas, axis, end, size - end, value, 0, 0);
         return;
     }
-    for (k = 0; k < begin; k++)
-        fill_slab(canvas, axis, k, 1, NULL, begin + source_index(mode, k - begin, count));
-    for (k = end; k < out->shape.dims[axis]; k++)
-        fill_slab(canvas, axis, k, 1, NULL, begin + source_index(mode, k - begin, count));
+    repeat_slabs(canvas, axis, 0, begin, mode);
+    repeat_slabs(canvas, axis, end, size, mode);
 }
 
 static he_status pad(struct cpu_call *call, const struct pads *pads, enum pad_mode mode,
