@@ -34,6 +34,8 @@ static void check(const struct he_machine *machine)
                 abort();
         }
     }
+    if (machine->device_count > 32)
+        return; /* links grow with the square of it: nothing new, but slow */
     he_text_init(&text, NULL);
     he_json_begin(&json, &text, true);
     he_machine_write_json(machine, &json);
