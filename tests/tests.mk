@@ -26,3 +26,14 @@ dist_check_SCRIPTS += tests/examples.sh tests/exported_symbols.sh tests/layering
 TESTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh
 EXTRA_DIST += tests/exported_symbols.txt tests/node_skips.txt
 CLEANFILES += exported_symbols.out node_suite.out
+
+# Sessions, plans, costs and the core.
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_exec
+TESTS += tests/unit/test_exec
+tests_unit_test_exec_SOURCES = tests/unit/test_exec.c tests/support/failing_alloc.c \
+	tests/support/failing_alloc.h
+tests_unit_test_exec_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_exec_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_exec_LDADD = $(TEST_LIBS)
+endif
