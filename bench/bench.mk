@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-EXTRA_DIST += bench/latency bench/latency.py
+# Benchmarks are run by hand: bench/latency, bench/overhead. The figures are in bench/RESULTS.md.
+EXTRA_PROGRAMS += bench/overhead_tasks
+bench_overhead_tasks_SOURCES = bench/overhead.c
+bench_overhead_tasks_LDADD = libhe.la
+CLEANFILES += bench/overhead_tasks$(EXEEXT)
+EXTRA_DIST += bench/latency bench/latency.py bench/overhead bench/overhead_starpu.c bench/RESULTS.md

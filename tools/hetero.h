@@ -27,12 +27,12 @@ enum {
 /* Everything any subcommand can be told. Lists are NULL-terminated. */
 struct tool_args {
     const char *model, *config, *devices, *strategy, *budget;
-    const char *output, *plan, *graph, *onnx_out, *explain, *skip, *html, *trace, *metric;
+    const char *output, *plan, *graph, *explain, *skip;
     const char **shapes, **inputs, **expects, **configs;
     size_t shape_count, input_count, expect_count, config_count;
-    double rtol, atol, outliers, time_limit, seconds, rate;
-    double seed, iterations, threads, concurrency, requests;
-    bool json, quiet, verbose, has_explain, list, simulate, compatibility, help, check, learn;
+    double rtol, atol, outliers, time_limit, seconds;
+    double seed, iterations, threads, concurrency;
+    bool json, quiet, verbose, has_explain, list, compatibility, help, check, learn;
     const char **words; /* what is no option */
     size_t word_count;
 };
@@ -57,6 +57,16 @@ void tool_each_option(const struct tool_command *command,
                       void (*fn)(void *self, char letter, const char *name, const char *arg,
                                  const char *help),
                       void *self);
+
+/* The options @command takes beside the common ones. */
+void tool_each_own_option(const struct tool_command *command,
+                          void (*fn)(void *self, char letter, const char *name, const char *arg,
+                                     const char *help),
+                          void *self);
+
+/* manual.c */
+void tool_print_man_page(const struct tool_command *const *commands, size_t count);
+void tool_print_completion(const struct tool_command *const *commands, size_t count);
 
 /* common.c */
 int tool_exit_code(he_status status);

@@ -45,6 +45,15 @@ static int help(int argc, char **argv)
         print_overview(stdout);
         return EXIT_DONE;
     }
+    /* What the build makes the man page and the completion with. */
+    if (strcmp(argv[0], "--man") == 0) {
+        tool_print_man_page(commands, HE_COUNT(commands));
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[0], "--completion") == 0) {
+        tool_print_completion(commands, HE_COUNT(commands));
+        return EXIT_DONE;
+    }
     command = find_command(argv[0]);
     if (!command)
         return EXIT_USAGE;

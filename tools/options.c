@@ -49,8 +49,6 @@ static const struct option options[] = {
       AT(outliers), 0, false },
     { "plan", 0, TEXT, "FILE", "use a saved plan", AT(plan), 0, false },
     { "graph", 0, TEXT, "FILE.json", "a task graph instead of a model", AT(graph), 0, false },
-    { "onnx-out", 0, TEXT, "FILE.onnx", "write the placement into a copy of the model",
-      AT(onnx_out), 0, false },
     { "explain", 0, OPTIONAL_TEXT, "TASK", "why each task (or TASK) runs where it does",
       AT(explain), AT(has_explain), false },
     { "time-limit", 0, NUMBER, "S", "seconds the search may take", AT(time_limit), 0, false },
@@ -89,6 +87,17 @@ void tool_each_option(const struct tool_command *command,
 {
     for (size_t k = 0; k < HE_COUNT(options); k++) {
         if (command ? takes(command, &options[k]) : options[k].is_common)
+            fn(self, options[k].letter, options[k].name, options[k].arg, options[k].help);
+    }
+}
+
+void tool_each_own_option(const struct tool_command *command,
+                          void (*fn)(void *self, char letter, const char *name, const char *arg,
+                                     const char *help),
+                          void *self)
+{
+    for (size_t k = 0; k < HE_COUNT(options); k++) {
+        if (!options[k].is_common && takes(command, &options[k]))
             fn(self, options[k].letter, options[k].name, options[k].arg, options[k].help);
     }
 }

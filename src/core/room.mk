@@ -16,3 +16,4 @@ libhe_la_SOURCES += \
 	src/core/types.c \
 	src/core/words.c src/core/words.h
 nodist_libhe_la_SOURCES = src/core/builtin_backends.inc
+EXTRA_DIST += src/core/README.md

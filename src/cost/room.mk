@@ -6,3 +6,4 @@ libhe_la_SOURCES += \
 	src/cost/roofline.c \
 	src/cost/signature.c \
 	src/cost/store.c
+EXTRA_DIST += src/cost/README.md

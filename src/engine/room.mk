@@ -3,3 +3,4 @@ libhe_la_SOURCES += \
 	src/engine/analyze.c \
 	src/engine/engine.c src/engine/engine.h \
 	src/engine/evaluate.c
+EXTRA_DIST += src/engine/README.md

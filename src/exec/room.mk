@@ -7,3 +7,4 @@ libhe_la_SOURCES += \
 	src/exec/lane.c \
 	src/exec/request.c \
 	src/exec/session.c
+EXTRA_DIST += src/exec/README.md

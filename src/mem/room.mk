@@ -10,3 +10,4 @@ tests_unit_test_pack_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_pack_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_pack_LDADD = $(TEST_LIBS)
 endif
+EXTRA_DIST += src/mem/README.md

@@ -8,3 +8,4 @@ libhe_la_SOURCES += \
 	src/plan/plan.c src/plan/plan.h \
 	src/plan/read_graph.c \
 	src/plan/steps.c
+EXTRA_DIST += src/plan/README.md
