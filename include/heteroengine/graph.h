@@ -31,7 +31,8 @@ struct he_value {
     struct he_shape shape;
     /* Contents when constant, else NULL: dense, row-major, little endian and
      * NOT necessarily aligned (it may point into the model file): read it with
-     * memcpy or he_value_read_ints(). data_bytes is its exact size. */
+     * memcpy or he_value_read_ints(). data_bytes is its exact size. Strings are an
+     * array of const char *. */
     const void *data;
     size_t data_bytes;
     /* Shape arithmetic: contents of a small (<= HE_MAX_RANK elements) int64,

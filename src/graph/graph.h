@@ -2,12 +2,13 @@
 /*
  * From a model to tasks. The passes, in the order he_graph_prepare() runs them:
  *
- *   build   names -> indices, captures of sub-graphs, topological order
- *   infer   shapes, symbolic where the model leaves them open
- *   fold    nodes whose inputs are constant; shape arithmetic
+ *   build     names -> indices, captures of sub-graphs, topological order
+ *   infer     shapes, symbolic where the model leaves them open
+ *   fold      nodes whose inputs are constant; shape arithmetic (infers as it goes)
+ *   dead      what nobody reads
  *   simplify  identities, BatchNorm into Conv/Gemm, known patterns -> one node
- *   dead    what nobody reads
- *   fuse    anchor + epilogue -> he_task
+ *   fold, dead  again, for what simplifying made constant
+ *   fuse      anchor + epilogue -> he_task
  *
  * and, once devices are known, layout: channels-last inside a region.
  */
