@@ -4,7 +4,8 @@
 # beside them (one CPU_FAMILY line each); oneDNN in onednn.mk.
 BUILTIN_BACKENDS += cpu
 CLAIMS += backends/cpu/cpu.claims
-EXTRA_DIST += backends/cpu/cpu.claims backends/cpu/README.md
+EXTRA_DIST += backends/cpu/cpu.claims backends/cpu/README.md \
+	docs/decisions/0003-openmp-wait-policy.md
 
 noinst_LTLIBRARIES += libhe_cpu.la
 libhe_la_LIBADD += libhe_cpu.la
