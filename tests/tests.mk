@@ -36,4 +36,16 @@ tests_unit_test_exec_SOURCES = tests/unit/test_exec.c tests/support/failing_allo
 tests_unit_test_exec_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_exec_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_exec_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test_cost tests/unit/test_core
+TESTS += tests/unit/test_cost tests/unit/test_core
+tests_unit_test_cost_SOURCES = tests/unit/test_cost.c tests/support/failing_alloc.c \
+	tests/support/failing_alloc.h tests/support/graph_builder.c tests/support/graph_builder.h
+tests_unit_test_cost_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_cost_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_cost_LDADD = $(TEST_LIBS) -lm
+tests_unit_test_core_SOURCES = tests/unit/test_core.c tests/support/failing_alloc.c \
+	tests/support/failing_alloc.h
+tests_unit_test_core_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_core_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_core_LDADD = $(TEST_LIBS) -lm
 endif

@@ -149,6 +149,38 @@ static he_status read_string(struct reader *r, const char **out)
     return HE_OK;
 }
 
+static const char *skip_digits(const char *at)
+{
+    while (*at >= '0' && *at <= '9')
+        at++;
+    return at;
+}
+
+/* -? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)? and nothing more; strtod is laxer. */
+static bool is_number(const char *text)
+{
+    const char *at = text + (*text == '-'), *digits = at;
+
+    at = skip_digits(at);
+    if (at == digits || (*digits == '0' && at - digits > 1))
+        return false;
+    if (*at == '.') {
+        digits = ++at;
+        at = skip_digits(at);
+        if (at == digits)
+            return false;
+    }
+    if (*at == 'e' || *at == 'E') {
+        at++;
+        at += *at == '+' || *at == '-';
+        digits = at;
+        at = skip_digits(at);
+        if (at == digits)
+            return false;
+    }
+    return *at == '\0';
+}
+
 static he_status read_number(struct reader *r, struct he_json *value)
 {
     char digits[64], *end;
@@ -163,7 +195,7 @@ static he_status read_number(struct reader *r, struct he_json *value)
     memcpy(digits, r->at, size);
     digits[size] = '\0';
     value->number = strtod(digits, &end);
-    if (size == 0 || *end || digits[0] == '+' || digits[0] == '.' || !isfinite(value->number))
+    if (!is_number(digits) || !isfinite(value->number))
         return fail(r, "a number");
     if (!is_real) {
         errno = 0;

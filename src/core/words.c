@@ -128,7 +128,11 @@ he_status he_parse_quantity(const char *text, enum he_unit unit, double *out)
         end++;
     for (size_t k = 0; k < units[unit].count; k++) {
         if (strcmp(end, units[unit].suffixes[k].text) == 0) {
-            *out = number * units[unit].suffixes[k].factor;
+            number *= units[unit].suffixes[k].factor;
+            if (!isfinite(number))
+                return he_error_set(HE_ERR_SETTING, "'%s' is too large; expected %s", text,
+                                    units[unit].expected);
+            *out = number;
             return HE_OK;
         }
     }

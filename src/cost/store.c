@@ -93,7 +93,8 @@ static he_status read_line(struct he_cost_store *store, const char *line, unsign
     if (sscanf(line, "%llx %u %u %lf %lf %lf %479s", &signature, &work_class, &count, &entry.mean,
                &entry.m2, &entry.roofline, device) != 7 ||
         work_class >= HE_WORK_CLASS_COUNT || !(entry.mean > 0 && entry.mean < LONGEST_SECONDS) ||
-        !(entry.m2 >= 0) || !isfinite(entry.m2) || !(entry.roofline >= 0)) {
+        !(entry.m2 >= 0) || !isfinite(entry.m2) ||
+        !(entry.roofline >= 0) || !isfinite(entry.roofline)) {
         he_log(HE_LOG_WARNING, "%s:%u: damaged line skipped", store->path, number);
         return HE_OK;
     }
@@ -244,7 +245,7 @@ he_status he_cost_store_add(struct he_cost_store *store, const char *device, uin
     double delta;
 
     if (!(seconds > 0 && seconds < LONGEST_SECONDS) || !(roofline_seconds >= 0) ||
-        strlen(device) >= 480)
+        !isfinite(roofline_seconds) || strlen(device) >= 480)
         return HE_OK;
     store->is_changed = true;
     if (!entry) {
