@@ -12,25 +12,26 @@
  */
 #include <string.h>
 
+#include "exact.h"
 #include "local.h"
 #include "rank.h"
 #include "units.h"
 
-#define MOST_TASKS 12
 #define MOST_NODES 3000000u
 
 struct brancher {
     const struct he_problem *problem;
     struct he_units units;
-    struct he_contest contest;
+    struct he_contest *contest;
     double *optimistic, *least_time, *least_joules;
     double idle_watts;
     uint64_t nodes, node_limit;
     /* The partial answer. */
-    uint32_t device[MOST_TASKS], order[MOST_TASKS], unit_device[MOST_TASKS];
-    uint32_t unit_members[MOST_TASKS]; /* tasks of the unit that are placed */
-    bool is_placed[MOST_TASKS];
-    double finish[MOST_TASKS];
+    uint32_t device[HE_EXACT_TASKS], order[HE_EXACT_TASKS], unit_device[HE_EXACT_TASKS];
+    uint32_t unit_members[HE_EXACT_TASKS]; /* tasks of the unit that are placed */
+    bool is_placed[HE_EXACT_TASKS];
+    double finish[HE_EXACT_TASKS];
+    double *link_busy;                 /* [from * device_count + to], for the bound */
     double *server_free, *server_busy; /* [depth * server_count + server] */
 };
 
@@ -109,6 +110,30 @@ static double makespan_bound(const struct brancher *b, const double *server_free
     return so_far;
 }
 
+/* The load of the busiest link, of transfers that are certain. */
+static double busiest_link(const struct brancher *b)
+{
+    const struct he_problem *p = b->problem;
+    double most = 0.0;
+
+    if (!p->has_contention)
+        return 0.0;
+    memset(b->link_busy, 0, (size_t)p->device_count * p->device_count * sizeof *b->link_busy);
+    for (uint32_t e = 0; e < p->edge_count; e++) {
+        const struct he_place_edge *edge = &p->edges[e];
+        uint32_t tensor = p->edge_tensor[e];
+        double *busy;
+
+        if (!b->is_placed[edge->from] || !b->is_placed[edge->to] ||
+            p->tensor_start[tensor + 1] - p->tensor_start[tensor] > 1)
+            continue;
+        busy = &b->link_busy[(size_t)b->device[edge->from] * p->device_count + b->device[edge->to]];
+        *busy += he_problem_transfer(p, b->device[edge->from], b->device[edge->to], edge->bytes);
+        most = fmax(most, *busy);
+    }
+    return most;
+}
+
 static double bound(const struct brancher *b, const struct sums *sums, const double *server_free,
                     const double *server_busy)
 {
@@ -119,7 +144,7 @@ static double bound(const struct brancher *b, const struct sums *sums, const dou
         rest_time += b->is_placed[t] ? 0.0 : b->least_time[t];
         rest_joules += b->is_placed[t] ? 0.0 : b->least_joules[t];
     }
-    switch (b->contest.objective) {
+    switch (b->contest->objective) {
     case HE_OBJECTIVE_COST:
         return sums->cost + rest_time;
     case HE_OBJECTIVE_THROUGHPUT:
@@ -127,7 +152,7 @@ static double bound(const struct brancher *b, const struct sums *sums, const dou
             most = fmax(most, server_busy[s]);
             total += server_busy[s];
         }
-        return fmax(most, (total + rest_time) / p->server_count);
+        return fmax(fmax(most, busiest_link(b)), (total + rest_time) / p->server_count);
     case HE_OBJECTIVE_ENERGY:
         return sums->joules + rest_joules +
                b->idle_watts * makespan_bound(b, server_free, sums->makespan);
@@ -183,7 +208,7 @@ static he_status place(struct brancher *b, uint32_t depth, const struct sums *su
     after.makespan = fmax(after.makespan, begin + duration);
     after.cost += duration + certain_transfers(b, task, j);
     after.joules += (p->devices[j].busy_watts - p->devices[j].idle_watts) * duration;
-    if (bound(b, &after, server_free, server_busy) < b->contest.value * (1.0 - 1e-12))
+    if (bound(b, &after, server_free, server_busy) < b->contest->value * (1.0 - 1e-12))
         status = branch(b, depth + 1, &after);
     b->is_placed[task] = false;
     if (--b->unit_members[unit] == 0)
@@ -194,12 +219,12 @@ static he_status place(struct brancher *b, uint32_t depth, const struct sums *su
 static he_status branch(struct brancher *b, uint32_t depth, const struct sums *sums)
 {
     const struct he_problem *p = b->problem;
-    bool any_order = b->contest.objective == HE_OBJECTIVE_LATENCY ||
-                     b->contest.objective == HE_OBJECTIVE_ENERGY;
+    bool any_order = b->contest->objective == HE_OBJECTIVE_LATENCY ||
+                     b->contest->objective == HE_OBJECTIVE_ENERGY;
     he_status status = HE_OK;
 
     if (depth == p->task_count)
-        return he_contest_enter(&b->contest, b->device, b->order, "exact", NULL);
+        return he_contest_enter(b->contest, b->device, b->order, "exact", NULL);
     for (uint32_t t = any_order ? 0 : depth; t < (any_order ? p->task_count : depth + 1); t++) {
         bool is_ready = !b->is_placed[t];
         uint32_t fixed = b->unit_device[b->units.of[t]];
@@ -212,8 +237,8 @@ static he_status branch(struct brancher *b, uint32_t depth, const struct sums *s
                 continue;
             if (++b->nodes > b->node_limit)
                 return he_error_set(HE_ERR_UNSUPPORTED,
-                                    "exact gave up after %u steps without proof: use portfolio",
-                                    MOST_NODES);
+                                    "exact gave up after %llu steps without proof: use portfolio",
+                                    (unsigned long long)b->node_limit);
             status = place(b, depth, sums, t, j);
             if (status != HE_OK)
                 return status;
@@ -235,7 +260,8 @@ static he_status prepare(struct brancher *b, struct he_arena *arena)
     b->least_joules = he_arena_alloc(arena, n, sizeof(double));
     b->server_free = he_arena_alloc(arena, rows, p->server_count * sizeof(double));
     b->server_busy = he_arena_alloc(arena, rows, p->server_count * sizeof(double));
-    if (!b->optimistic || !b->least_time || !b->least_joules || !b->server_free || !b->server_busy)
+    b->link_busy = he_arena_alloc(arena, p->device_count, p->device_count * sizeof(double));
+    if (!b->link_busy || !b->optimistic || !b->least_time || !b->least_joules || !b->server_free || !b->server_busy)
         return he_no_memory();
     he_rank_optimistic(p, b->optimistic);
     for (uint32_t t = 0; t < p->task_count; t++) {
@@ -257,39 +283,50 @@ static he_status prepare(struct brancher *b, struct he_arena *arena)
     return HE_OK;
 }
 
+he_status he_exact_search(struct he_contest *contest, const struct he_problem *p,
+                          uint64_t node_limit)
+{
+    struct he_arena scratch;
+    struct brancher b = { .problem = p, .contest = contest, .node_limit = node_limit };
+    struct sums nothing = { 0 };
+    he_status status;
+
+    if (p->task_count > HE_EXACT_TASKS)
+        return he_error_set(HE_ERR_UNSUPPORTED,
+                            "exact takes graphs of at most %d tasks and this one has %u: use portfolio",
+                            HE_EXACT_TASKS, p->task_count);
+    he_arena_init(&scratch, &p->arena.alloc);
+    status = prepare(&b, &scratch);
+    if (status == HE_OK)
+        status = branch(&b, 0, &nothing);
+    if (status == HE_OK && contest->has_best)
+        contest->policy = "exact"; /* also when another found it: now it is proven */
+    he_arena_fini(&scratch);
+    return status;
+}
+
 he_status he_policy_exact(const struct he_problem *p, const struct he_place_options *options,
                           struct he_arena *arena, struct he_placement *out)
 {
     struct he_arena scratch;
-    struct brancher b = { .problem = p, .node_limit = MOST_NODES };
+    struct he_contest contest = { 0 };
     struct he_place_options quick = { .objective = options->objective, .seed = options->seed };
-    struct sums nothing = { 0 };
     he_status status;
 
-    if (p->task_count > MOST_TASKS)
-        return he_error_set(HE_ERR_UNSUPPORTED,
-                            "exact takes graphs of at most %d tasks and this one has %u: use portfolio",
-                            MOST_TASKS, p->task_count);
     he_arena_init(&scratch, &p->arena.alloc);
-    status = he_contest_init(&b.contest, p, options->objective, &scratch);
-    if (status == HE_OK)
-        status = prepare(&b, &scratch);
+    status = he_contest_init(&contest, p, options->objective, &scratch);
     /* A good answer to begin with cuts most of the tree. */
+    if (status == HE_OK && p->task_count <= HE_EXACT_TASKS)
+        status = he_guard(&contest);
+    if (status == HE_OK && p->task_count <= HE_EXACT_TASKS)
+        status = he_contest_run(&contest, p, he_policy_heft, &quick);
+    if (status == HE_OK && p->task_count <= HE_EXACT_TASKS)
+        status = he_local_search(&contest, p, &quick, 0.1);
     if (status == HE_OK)
-        status = he_guard(&b.contest);
+        status = he_exact_search(&contest, p, MOST_NODES);
     if (status == HE_OK)
-        status = he_contest_run(&b.contest, p, he_policy_heft, &quick);
-    if (status == HE_OK)
-        status = he_contest_run(&b.contest, p, he_policy_cost, &quick);
-    if (status == HE_OK)
-        status = he_local_search(&b.contest, p, &quick, 0.1);
-    if (status == HE_OK)
-        status = branch(&b, 0, &nothing);
-    if (b.contest.has_best)
-        b.contest.policy = "exact";
-    if (status == HE_OK)
-        status = he_contest_answer(&b.contest, arena, out);
-    he_contest_fini(&b.contest);
+        status = he_contest_answer(&contest, arena, out);
+    he_contest_fini(&contest);
     he_arena_fini(&scratch);
     return status;
 }

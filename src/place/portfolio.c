@@ -5,13 +5,15 @@
  * schedules by every mix of rank, weight of transfers and foresight, the single-device
  * plans; then local search from the best. Tiny graphs are solved exactly.
  */
+#include "exact.h"
 #include "list.h"
 #include "local.h"
 #include "rank.h"
 
 /* Without a time limit, list schedules are tried until about this many cells are filled. */
 #define LIST_WORK 100000.0
-#define EXACT_TASKS 8
+/* Tasks that fit in a tree of this many nodes are solved to the optimum. */
+#define EXACT_NODES 100000u
 
 struct portfolio {
     const struct he_problem *problem;
@@ -115,12 +117,17 @@ static he_status run_members(struct portfolio *f)
 
 static he_status search(struct portfolio *f)
 {
-    struct he_place_options rest = *f->options;
+    struct he_place_options rest = *f->options, quick = *f->options;
     he_status status;
 
-    if (f->problem->task_count <= EXACT_TASKS) {
-        status = he_contest_run(&f->contest, f->problem, he_policy_exact, f->options);
-        return status == HE_ERR_UNSUPPORTED ? HE_OK : status;
+    quick.time_limit = 0.0;
+
+    if (f->problem->task_count <= HE_EXACT_TASKS) {
+        status = he_local_search(&f->contest, f->problem, &quick, 0.2);
+        if (status == HE_OK)
+            status = he_exact_search(&f->contest, f->problem, EXACT_NODES);
+        if (status != HE_ERR_UNSUPPORTED)
+            return status; /* proven */
     }
     if (f->deadline_ns) {
         uint64_t now = he_now_ns();

@@ -6,7 +6,7 @@ libhe_la_SOURCES += \
 	src/place/cost.c \
 	src/place/energy.c \
 	src/place/evaluate.c \
-	src/place/exact.c \
+	src/place/exact.c src/place/exact.h \
 	src/place/guard.c \
 	src/place/heft.c \
 	src/place/judge.c src/place/judge.h \

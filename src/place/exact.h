@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Branch and bound, for the exact policy and for small graphs in the portfolio. */
+#ifndef HE_PLACE_EXACT_H
+#define HE_PLACE_EXACT_H
+
+#include "policies.h"
+
+#define HE_EXACT_TASKS 12
+
+/* Goes through every answer that could beat the contest's best; what it finds enters. HE_OK:
+ * the best is the optimum now. HE_ERR_UNSUPPORTED: the graph is too large, or the tree has more
+ * than @node_limit nodes; what was found until then has entered. */
+he_status he_exact_search(struct he_contest *contest, const struct he_problem *problem,
+                          uint64_t node_limit) HE_MUST_CHECK;
+
+#endif
