@@ -80,7 +80,7 @@ CPU_INLINE float fm_log(float x)
 {
     /* Subnormals are scaled into the normal range first. */
     float scaled = x < 0x1p-126f ? x * 0x1p23f : x, shift = x < 0x1p-126f ? -23.0f : 0.0f;
-    int32_t bits = (int32_t)cpu_float_bits(scaled) - 0x3f3504f3;
+    int32_t bits = (int32_t)(cpu_float_bits(scaled) - 0x3f3504f3u);
     float e = (float)(bits >> 23) + shift;
     float r = cpu_bits_float((uint32_t)(bits & 0x7fffff) + 0x3f3504f3u) - 1.0f;
     float p = 6.7466410602e-02f, result;
@@ -191,8 +191,10 @@ CPU_INLINE float fm_trig_reduce(float x, uint32_t *quadrant)
     double t = (double)x * 0.63661977236758134308 + 6755399441055744.0;
     double n = t - 6755399441055744.0;
     double r = ((double)x - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11;
+    uint64_t bits;
 
-    *quadrant = (uint32_t)(int32_t)n;
+    memcpy(&bits, &t, sizeof bits);
+    *quadrant = (uint32_t)bits;
     return (float)r;
 }
 
@@ -247,7 +249,7 @@ CPU_INLINE float fm_tan(float x)
  * double: an error of y * log2(x) would be multiplied by up to 128. */
 CPU_INLINE float fm_pow_normal(float x, float y)
 {
-    int32_t bits = (int32_t)cpu_float_bits(x) - 0x3f3504f3;
+    int32_t bits = (int32_t)(cpu_float_bits(x) - 0x3f3504f3u);
     double e = (double)(bits >> 23);
     double m = (double)cpu_bits_float((uint32_t)(bits & 0x7fffff) + 0x3f3504f3u);
     double s = (m - 1.0) / (m + 1.0), s2 = s * s, p, t, n, r;

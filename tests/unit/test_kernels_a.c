@@ -2,16 +2,14 @@
 /*
  * The elementwise, reducing, normalising, multiplying, quantising and recurrent kernels against
  * values worked out by others: kernels_a_cases.inc holds operands and results of the reference
- * implementation of ONNX. Every case runs on one thread and on two.
+ * implementation of ONNX.
  */
 #include <check.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/size.h"
-#include "program.h"
 #include "support/kernel_case.h"
 
 static const struct kernel_case {
@@ -24,22 +22,9 @@ static const struct kernel_case {
 #include "kernels_a_cases.inc"
 };
 
-static void *heap_alloc(void *self, size_t size)
+START_TEST(the_reference_gives_the_same)
 {
-    (void)self;
-    return malloc(size);
-}
-
-static void heap_free(void *self, void *memory)
-{
-    (void)self;
-    free(memory);
-}
-
-static const struct he_allocator heap = {heap_alloc, heap_free, NULL};
-
-static void run_case(const struct kernel_case *c, struct cpu_team *team)
-{
+    const struct kernel_case *c = &cases[_i];
     struct he_tensor in[KERNEL_CASE_MAX], wanted[KERNEL_CASE_MAX], out[KERNEL_CASE_MAX];
     size_t in_count = 0, out_count = 0, k;
     struct kernel_node n;
@@ -55,7 +40,7 @@ static void run_case(const struct kernel_case *c, struct cpu_team *team)
         if (out[out_count].dtype != HE_DTYPE_NONE)
             out[out_count] = case_tensor(wanted[out_count].dtype, &wanted[out_count].shape);
     }
-    status = case_run(&n.node, in, in_count, out, out_count, team);
+    status = case_run(&n.node, in, in_count, out, out_count, NULL);
     ck_assert_msg(status == HE_OK, "%s: %s", c->what, he_error_message());
     for (k = 0; k < out_count; k++) {
         if (out[k].dtype == HE_DTYPE_NONE)
@@ -67,18 +52,6 @@ static void run_case(const struct kernel_case *c, struct cpu_team *team)
     }
     for (k = 0; k < in_count; k++)
         case_tensor_free(&in[k]);
-}
-
-START_TEST(the_reference_gives_the_same)
-{
-    cpu_set_t cpus;
-    struct cpu_team *team;
-
-    run_case(&cases[_i], NULL);
-    ck_assert_int_eq(sched_getaffinity(0, sizeof cpus, &cpus), 0);
-    ck_assert_int_eq(cpu_team_create(&heap, 2, &cpus, NULL, 0, &team), HE_OK);
-    run_case(&cases[_i], team);
-    cpu_team_destroy(&heap, team);
 }
 END_TEST
 

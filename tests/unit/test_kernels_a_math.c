@@ -95,18 +95,19 @@ static void check_point(int f, float x)
 
     if (!(x >= functions[f].low && x <= functions[f].high))
         return;
+    /* Assertions write to a file: one is only made to report. */
     if (nearest != nearest || isinf(nearest)) {
-        ck_assert_msg((got != got) == (nearest != nearest) &&
-                          (nearest != nearest || got == nearest ||
-                           fabs(wanted) < (double)HUGE_VALF),
-                      "%s(%.9g) is %.9g, not %.9g", functions[f].name, (double)x, (double)got,
-                      (double)nearest);
+        /* Just past the largest float either neighbour will do. */
+        if (nearest != nearest ? got == got
+                               : !(copysignf(1.0f, nearest) * got >= 0x1.fffffcp127f))
+            ck_abort_msg("%s(%.9g) is %.9g, not %.9g", functions[f].name, (double)x, (double)got,
+                         (double)nearest);
         return;
     }
     error = fabs((double)got - wanted);
-    ck_assert_msg(error <= functions[f].ulps * spacing(wanted) + functions[f].absolute,
-                  "%s(%.9g) is %.9g, not %.9g: %.2f units off", functions[f].name, (double)x,
-                  (double)got, wanted, error / spacing(wanted));
+    if (!(error <= functions[f].ulps * spacing(wanted) + functions[f].absolute))
+        ck_abort_msg("%s(%.9g) is %.9g, not %.9g: %.2f units off", functions[f].name, (double)x,
+                     (double)got, wanted, error / spacing(wanted));
 }
 
 START_TEST(functions_stay_within_their_last_places)
@@ -150,13 +151,11 @@ START_TEST(powers_of_normal_numbers_are_nearly_exact)
         y = ((float)(rnd() >> 8) / 8388608.0f - 1.0f) * (n & 1 ? 4.0f : 60.0f);
         got = fm_pow_normal(x, y);
         wanted = pow((double)x, (double)y);
-        if (wanted > 0x1.fffffep127) {
-            ck_assert(got >= 0x1.fffffcp127f);
-            continue;
-        }
-        error = fabs((double)got - wanted);
-        ck_assert_msg(error <= 1.01 * spacing(wanted), "%.9g ^ %.9g is %.9g, not %.9g", (double)x,
-                      (double)y, (double)got, wanted);
+        error = wanted > 0x1.fffffep127 ? (got >= 0x1.fffffcp127f ? 0 : INFINITY)
+                                        : fabs((double)got - wanted);
+        if (!(error <= 1.01 * spacing(wanted)))
+            ck_abort_msg("%.9g ^ %.9g is %.9g, not %.9g", (double)x, (double)y, (double)got,
+                         wanted);
     }
 }
 END_TEST
@@ -166,18 +165,18 @@ END_TEST
 START_TEST(every_float16_survives_float_and_back)
 {
     uint32_t h;
+    bool is_right;
     float x;
 
     for (h = 0; h < 65536; h++) {
         x = cpu_half_to_float((uint16_t)h);
-        if ((h & 0x7fff) > 0x7c00) {
-            ck_assert(x != x);
-            ck_assert_uint_gt(cpu_float_to_half(x) & 0x7fff, 0x7c00);
-            continue;
-        }
-        ck_assert_uint_eq(cpu_float_to_half(x), h);
-        ck_assert_uint_eq(cpu_double_to_half((double)x), h);
-        ck_assert_uint_eq(h >> 15, cpu_float_bits(x) >> 31);
+        if ((h & 0x7fff) > 0x7c00)
+            is_right = x != x && (cpu_float_to_half(x) & 0x7fff) > 0x7c00;
+        else
+            is_right = cpu_float_to_half(x) == h && cpu_double_to_half((double)x) == h &&
+                       h >> 15 == cpu_float_bits(x) >> 31;
+        if (!is_right)
+            ck_abort_msg("float16 %04x becomes %g", h, (double)x);
     }
     ck_assert(cpu_half_to_float(0x3c00) == 1.0f);
     ck_assert(cpu_half_to_float(0x7bff) == 65504.0f);
@@ -196,10 +195,11 @@ START_TEST(rounding_to_float16_is_to_nearest_even)
         low = (double)cpu_half_to_float((uint16_t)h);
         high = (double)cpu_half_to_float((uint16_t)(h + 1));
         middle = (low + high) / 2;
-        ck_assert_uint_eq(cpu_float_to_half((float)middle), h + (h & 1));
-        ck_assert_uint_eq(cpu_double_to_half(middle), h + (h & 1));
-        ck_assert_uint_eq(cpu_double_to_half(middle - (high - low) * 1e-9), h);
-        ck_assert_uint_eq(cpu_double_to_half(middle + (high - low) * 1e-9), h + 1);
+        if (cpu_float_to_half((float)middle) != h + (h & 1) ||
+            cpu_double_to_half(middle) != h + (h & 1) ||
+            cpu_double_to_half(middle - (high - low) * 1e-9) != h ||
+            cpu_double_to_half(middle + (high - low) * 1e-9) != h + 1)
+            ck_abort_msg("wrong between float16 %04x and its neighbour", h);
     }
     ck_assert_uint_eq(cpu_float_to_half(65519.0f), 0x7bff);
     ck_assert_uint_eq(cpu_float_to_half(65520.0f), 0x7c00);

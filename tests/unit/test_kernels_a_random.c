@@ -49,6 +49,7 @@ static void setup(void)
     cpu_set_t cpus;
 
     seed = 4711;
+    cpu_openmp_open();
     ck_assert_int_eq(sched_getaffinity(0, sizeof cpus, &cpus), 0);
     ck_assert_int_eq(cpu_team_create(&heap, 2, &cpus, NULL, 0, &team), HE_OK);
 }
