@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An open device: the context and its in-order queue, buffers, and the device table. */
+#include <string.h>
+
+#include "opencl.h"
+
+he_status opencl_failed(cl_int error, const char *call)
+{
+    bool is_full = error == CL_MEM_OBJECT_ALLOCATION_FAILURE || error == CL_OUT_OF_HOST_MEMORY;
+
+    return he_error_set(is_full ? HE_ERR_NO_MEMORY : HE_ERR_DEVICE, "%s: %s", call,
+                        opencl_error_name(error));
+}
+
+he_status opencl_device_open(const struct opencl_found *found,
+                             const struct he_device_config *config, void **out)
+{
+    struct opencl_device *dev;
+
+    if (!config || !config->allocator.alloc || !config->allocator.free)
+        return he_error_set(HE_ERR_INVALID, "the opencl device needs an allocator");
+    dev = opencl_alloc(&config->allocator, 1, sizeof *dev);
+    if (!dev)
+        return opencl_no_memory();
+    dev->alloc = config->allocator;
+    dev->found = found;
+    dev->memory_cap = found->memory_bytes;
+    if (config->memory_bytes && (!dev->memory_cap || config->memory_bytes < dev->memory_cap))
+        dev->memory_cap = config->memory_bytes;
+    if (pthread_mutex_init(&dev->lock, NULL) != 0) {
+        opencl_free(&config->allocator, dev);
+        return opencl_no_memory();
+    }
+    *out = dev;
+    return HE_OK;
+}
+
+static he_status start_locked(struct opencl_device *dev)
+{
+    const struct opencl_api *cl;
+    cl_platform_id platform;
+    const char *reason;
+    cl_int error;
+    he_status status;
+
+    cl = opencl_api_open(&reason);
+    if (!cl)
+        return he_error_set(HE_ERR_NO_DEVICE, "%s", reason);
+    status = opencl_find_handles(cl, dev->found, &platform, &dev->id);
+    if (status != HE_OK)
+        return status;
+    dev->context = cl->clCreateContext(
+        (cl_context_properties[]){ CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0 }, 1,
+        &dev->id, NULL, NULL, &error);
+    if (!dev->context)
+        return opencl_failed(error, "clCreateContext");
+    dev->queue = cl->clCreateCommandQueue(dev->context, dev->id, 0, &error);
+    if (!dev->queue) {
+        cl->clReleaseContext(dev->context);
+        dev->context = NULL;
+        return opencl_failed(error, "clCreateCommandQueue");
+    }
+    dev->cl = cl;
+    atomic_store(&dev->is_started, true);
+    return HE_OK;
+}
+
+he_status opencl_device_start(struct opencl_device *dev)
+{
+    he_status status = HE_OK;
+
+    if (atomic_load_explicit(&dev->is_started, memory_order_acquire))
+        return HE_OK;
+    pthread_mutex_lock(&dev->lock);
+    if (!atomic_load(&dev->is_started))
+        status = start_locked(dev);
+    pthread_mutex_unlock(&dev->lock);
+    return status;
+}
+
+static void device_close(void *self)
+{
+    struct opencl_device *dev = self;
+    struct he_allocator alloc = dev->alloc;
+
+    if (dev->queue) {
+        dev->cl->clFinish(dev->queue);
+        dev->cl->clReleaseCommandQueue(dev->queue);
+    }
+    if (dev->context)
+        dev->cl->clReleaseContext(dev->context);
+    pthread_mutex_destroy(&dev->lock);
+    opencl_free(&alloc, dev);
+}
+
+/* --- Buffers --- */
+
+he_status opencl_buffer_create(struct opencl_device *dev, size_t bytes,
+                               struct opencl_buffer **out)
+{
+    struct opencl_buffer *buffer;
+    he_status status = opencl_device_start(dev);
+    uint64_t used;
+    cl_int error;
+
+    if (status != HE_OK)
+        return status;
+    if (dev->found->largest_buffer && bytes > dev->found->largest_buffer)
+        return he_error_set(HE_ERR_NO_MEMORY, "%s: one buffer has at most %llu bytes, not %zu",
+                            dev->found->name, (unsigned long long)dev->found->largest_buffer,
+                            bytes);
+    used = atomic_fetch_add(&dev->memory_used, bytes) + bytes;
+    if (dev->memory_cap && used > dev->memory_cap) {
+        status = he_error_set(HE_ERR_NO_MEMORY, "%s may use %llu bytes; %zu more would make it %llu",
+                              dev->found->name, (unsigned long long)dev->memory_cap, bytes,
+                              (unsigned long long)used);
+        goto give_back;
+    }
+    buffer = opencl_alloc(&dev->alloc, 1, sizeof *buffer);
+    if (!buffer) {
+        status = opencl_no_memory();
+        goto give_back;
+    }
+    buffer->bytes = bytes;
+    buffer->mem = dev->cl->clCreateBuffer(dev->context, CL_MEM_READ_WRITE, bytes ? bytes : 1, NULL,
+                                          &error);
+    if (!buffer->mem) {
+        opencl_free(&dev->alloc, buffer);
+        status = opencl_failed(error, "clCreateBuffer");
+        goto give_back;
+    }
+    *out = buffer;
+    return HE_OK;
+
+give_back:
+    atomic_fetch_sub(&dev->memory_used, bytes);
+    return status;
+}
+
+void opencl_buffer_destroy(struct opencl_device *dev, struct opencl_buffer *buffer)
+{
+    if (!buffer)
+        return;
+    /* OpenCL keeps the memory for as long as queued work needs it. */
+    dev->cl->clReleaseMemObject(buffer->mem);
+    atomic_fetch_sub(&dev->memory_used, buffer->bytes);
+    opencl_free(&dev->alloc, buffer);
+}
+
+he_status opencl_buffer_fill(struct opencl_device *dev, struct opencl_buffer *buffer,
+                             size_t offset, const void *src, size_t bytes)
+{
+    cl_int error;
+
+    if (!bytes)
+        return HE_OK;
+    error = dev->cl->clEnqueueWriteBuffer(dev->queue, buffer->mem, CL_TRUE, offset, bytes, src, 0,
+                                          NULL, NULL);
+    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clEnqueueWriteBuffer");
+}
+
+static he_status buffer_alloc(void *self, size_t bytes, void **out)
+{
+    struct opencl_buffer *buffer;
+    he_status status = opencl_buffer_create(self, bytes, &buffer);
+
+    if (status == HE_OK)
+        *out = buffer;
+    return status;
+}
+
+static void buffer_free(void *self, void *buffer)
+{
+    opencl_buffer_destroy(self, buffer);
+}
+
+static he_status buffer_write(void *self, void *buffer, size_t offset, const void *src,
+                              size_t bytes)
+{
+    return opencl_buffer_fill(self, buffer, offset, src, bytes);
+}
+
+static he_status buffer_read(void *self, void *buffer, size_t offset, void *dst, size_t bytes)
+{
+    struct opencl_device *dev = self;
+    cl_int error;
+
+    if (!bytes)
+        return HE_OK;
+    error = dev->cl->clEnqueueReadBuffer(dev->queue, ((struct opencl_buffer *)buffer)->mem, CL_TRUE,
+                                         offset, bytes, dst, 0, NULL, NULL);
+    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clEnqueueReadBuffer");
+}
+
+/* --- Programs --- */
+
+static he_status supports(void *self, const struct he_graph *graph, const struct he_task *task)
+{
+    return opencl_task_supported(self, graph, task);
+}
+
+static he_status compile(void *self, const struct he_region *region, void **out)
+{
+    struct opencl_program *program = NULL;
+    he_status status = opencl_program_create(self, region, &program);
+
+    *out = program;
+    return status;
+}
+
+static void program_free(void *self, void *program)
+{
+    (void)self;
+    opencl_program_destroy(program);
+}
+
+static he_status program_info(void *self, void *program, struct he_program_info *out)
+{
+    const struct opencl_program *p = program;
+
+    (void)self;
+    out->workspace_bytes = p->workspace_bytes;
+    out->constant_bytes = p->constant_bytes;
+    return HE_OK;
+}
+
+static he_status bind(void *self, void *program, const struct he_binding *bindings,
+                      void *workspace, size_t workspace_offset, void **out)
+{
+    struct opencl_instance *instance = NULL;
+    he_status status = opencl_instance_create(program, bindings, workspace, workspace_offset,
+                                              &instance);
+
+    (void)self;
+    *out = instance;
+    return status;
+}
+
+static void instance_free(void *self, void *instance)
+{
+    (void)self;
+    opencl_instance_destroy(instance);
+}
+
+static he_status instance_set(void *self, void *instance, uint32_t slot,
+                              const struct he_binding *binding)
+{
+    (void)self;
+    return opencl_instance_set(instance, slot, binding);
+}
+
+static he_status launch(void *self, void *instance, const struct he_launch *launch)
+{
+    (void)self;
+    return opencl_instance_launch(instance, launch ? launch->task_ns : NULL);
+}
+
+static he_status wait(void *self)
+{
+    struct opencl_device *dev = self;
+    cl_int error;
+
+    if (!atomic_load(&dev->is_started))
+        return HE_OK;
+    error = dev->cl->clFinish(dev->queue);
+    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clFinish");
+}
+
+const struct he_device_ops opencl_device_ops = {
+    .struct_size = sizeof(struct he_device_ops),
+    .close = device_close,
+    .buffer_alloc = buffer_alloc,
+    .buffer_free = buffer_free,
+    .buffer_write = buffer_write,
+    .buffer_read = buffer_read,
+    .supports = supports,
+    .compile = compile,
+    .program_free = program_free,
+    .program_info = program_info,
+    .bind = bind,
+    .instance_free = instance_free,
+    .instance_set = instance_set,
+    .launch = launch,
+    .wait = wait,
+};

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Convolutions over one or two spatial dimensions (one is two with height 1).
+ *
+ * The blocked kernel: a work-item makes 8 output channels of 4 pixels. Weights are packed when
+ * the program is made, 8 channels side by side, so that a step of the inner loop is one vector load, four
+ * scalar loads and four vector multiply-adds, on a GPU and on a processor alike. Neighbouring work-items
+ * have neighbouring pixels.
+ *
+ * The plain kernel: one output element per work-item. For depthwise convolutions, where
+ * there are no 8 channels to share an input, and for weights that are not constant.
+ */
+#include <string.h>
+
+#include "build.h"
+
+#define CHANNELS 8
+#define PIXELS 4
+#define WORK_ITEMS 64
+
+struct geometry {
+    int64_t batch, in_channels, out_channels, groups;
+    int64_t in_h, in_w, out_h, out_w, kernel_h, kernel_w;
+    int64_t stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
+    bool is_padded; /* some window leaves the input */
+};
+
+/* Begin padding of one axis. */
+static int64_t pad_begin(const char *mode, const int64_t *pads, size_t pad_count, uint32_t axis,
+                         int64_t in, int64_t out, int64_t stride, int64_t extent)
+{
+    int64_t total;
+
+    if (strcmp(mode, "SAME_UPPER") == 0 || strcmp(mode, "SAME_LOWER") == 0) {
+        total = (out - 1) * stride + extent - in;
+        if (total < 0)
+            total = 0;
+        return strcmp(mode, "SAME_UPPER") == 0 ? total / 2 : total - total / 2;
+    }
+    if (strcmp(mode, "VALID") == 0 || pad_count <= axis)
+        return 0;
+    return pads[axis];
+}
+
+static he_status read_geometry(const struct opencl_build *b, const struct he_node *node,
+                               struct geometry *g)
+{
+    const struct he_value *x = opencl_input(b, node, 0), *w = opencl_input(b, node, 1);
+    const struct he_value *y = opencl_output(b, node, 0);
+    const char *mode = he_node_string(node, "auto_pad", "NOTSET");
+    const int64_t *strides, *dilations, *pads;
+    size_t stride_count = he_node_ints(node, "strides", &strides);
+    size_t dilation_count = he_node_ints(node, "dilations", &dilations);
+    size_t pad_count = he_node_ints(node, "pads", &pads);
+    uint32_t spatial;
+
+    if (!x || !w || !y || x->shape.rank != w->shape.rank || x->shape.rank < 3 ||
+        x->shape.rank > 4)
+        return opencl_refuse(node, "one or two spatial dimensions are done, this has %d",
+                             x ? (int)x->shape.rank - 2 : 0);
+    spatial = x->shape.rank - 2;
+    *g = (struct geometry){ .batch = x->shape.dims[0], .in_channels = x->shape.dims[1],
+                            .out_channels = y->shape.dims[1],
+                            .groups = he_node_int(node, "group", 1) };
+    g->in_h = spatial == 2 ? x->shape.dims[2] : 1;
+    g->in_w = x->shape.dims[spatial + 1];
+    g->out_h = spatial == 2 ? y->shape.dims[2] : 1;
+    g->out_w = y->shape.dims[spatial + 1];
+    g->kernel_h = spatial == 2 ? w->shape.dims[2] : 1;
+    g->kernel_w = w->shape.dims[spatial + 1];
+    g->stride_h = spatial == 2 && stride_count > 1 ? strides[0] : 1;
+    g->stride_w = stride_count >= spatial ? strides[spatial - 1] : 1;
+    g->dilation_h = spatial == 2 && dilation_count > 1 ? dilations[0] : 1;
+    g->dilation_w = dilation_count >= spatial ? dilations[spatial - 1] : 1;
+    g->pad_h = spatial == 2 ? pad_begin(mode, pads, pad_count, 0, g->in_h, g->out_h, g->stride_h,
+                                        (g->kernel_h - 1) * g->dilation_h + 1)
+                            : 0;
+    g->pad_w = pad_begin(mode, pads, pad_count, spatial - 1, g->in_w, g->out_w, g->stride_w,
+                         (g->kernel_w - 1) * g->dilation_w + 1);
+    g->is_padded = g->pad_h > 0 || g->pad_w > 0 ||
+                   (g->out_h - 1) * g->stride_h + (g->kernel_h - 1) * g->dilation_h >= g->in_h ||
+                   (g->out_w - 1) * g->stride_w + (g->kernel_w - 1) * g->dilation_w >= g->in_w;
+    if (g->groups < 1 || g->in_channels % g->groups || g->out_channels % g->groups)
+        return opencl_refuse(node, "its channels do not divide into %lld groups",
+                             (long long)g->groups);
+    return HE_OK;
+}
+
+#define LL(x) ((long long)(x))
+
+/* [group][block of 8][input channel, ky, kx][8], zeros behind the last channel. */
+static he_status pack(struct opencl_build *b, const struct he_node *node, const struct geometry *g,
+                      int *out)
+{
+    const struct he_value *w = opencl_input(b, node, 1);
+    int64_t per_group = g->out_channels / g->groups, blocks = (per_group + CHANNELS - 1) / CHANNELS;
+    int64_t depth = g->in_channels / g->groups * g->kernel_h * g->kernel_w;
+    size_t count = (size_t)(g->groups * blocks * depth * CHANNELS);
+    const struct he_allocator *alloc = &b->dev->alloc;
+    float *packed = NULL;
+
+    if (!opencl_has_made(b, node->inputs[1], 1)) {
+        packed = opencl_alloc(alloc, count, sizeof *packed);
+        if (!packed)
+            return opencl_no_memory();
+        for (int64_t m = 0; m < g->out_channels; m++) {
+            int64_t in_group = m % per_group;
+            float *to = packed + ((m / per_group * blocks + in_group / CHANNELS) * depth) * CHANNELS +
+                        in_group % CHANNELS;
+
+            for (int64_t k = 0; k < depth; k++)
+                to[k * CHANNELS] = opencl_float(w, (size_t)(m * depth + k));
+        }
+    }
+    *out = opencl_read_made(b, node->inputs[1], 1, HE_FLOAT32, packed, count * sizeof *packed);
+    opencl_free(alloc, packed);
+    return HE_OK;
+}
+
+static he_status emit_blocked(struct opencl_build *b, const struct he_node *node,
+                              const struct geometry *g)
+{
+    int64_t pixels = g->out_h * g->out_w, per_group = g->out_channels / g->groups;
+    int64_t blocks = (per_group + CHANNELS - 1) / CHANNELS, in_group = g->in_channels / g->groups;
+    int64_t threads = (pixels + PIXELS - 1) / PIXELS, depth = in_group * g->kernel_h * g->kernel_w;
+    bool is_plain = g->kernel_h * g->kernel_w == 1 && !g->is_padded && g->stride_h == 1 &&
+                    g->stride_w == 1;
+    size_t items = threads >= WORK_ITEMS ? WORK_ITEMS : threads >= 16 ? 16 : 4;
+    he_status status;
+    int x, w = 0;
+
+    opencl_begin(b);
+    x = opencl_read(b, node->inputs[0]);
+    status = pack(b, node, g, &w);
+    if (status != HE_OK)
+        return status;
+    opencl_line(b, "const uint first = (uint)get_group_id(0) * %lluu + (uint)get_local_id(0);",
+                (unsigned long long)(items * PIXELS));
+    opencl_line(b, "const uint gb = (uint)get_global_id(1);"); /* group and block */
+    opencl_line(b, "const uint n = (uint)get_global_id(2);");
+    opencl_line(b, "const uint c0 = gb / %lldu * %lldu, m0 = gb / %lldu * %lldu + gb %% %lldu * %du;",
+                LL(blocks), LL(in_group), LL(blocks), LL(per_group), LL(blocks), CHANNELS);
+    opencl_line(b, "__global const float *xc = x%d + (n * %lldu + c0) * %lldu;", x,
+                LL(g->in_channels), LL(g->in_h * g->in_w));
+    opencl_line(b, "__global const float *wc = x%d + gb * %lldu;", w, LL(depth * CHANNELS));
+    for (int p = 0; p < PIXELS; p++) {
+        opencl_line(b, "const uint p%d = min(first + %lluu, %lluu);", p,
+                    (unsigned long long)(items * (size_t)p), (unsigned long long)(pixels - 1));
+        if (is_plain)
+            opencl_line(b, "const int b%d = (int)p%d;", p, p);
+        else
+            opencl_line(b, "const int iy%d = (int)(p%d / %lldu) * %lld - %lld, ix%d = (int)(p%d %% "
+                           "%lldu) * %lld - %lld;", p, p, LL(g->out_w), LL(g->stride_h),
+                        LL(g->pad_h), p, p, LL(g->out_w), LL(g->stride_w), LL(g->pad_w));
+        opencl_line(b, "float8 s%d = 0.0f;", p);
+    }
+    opencl_line(b, "for (uint c = 0; c < %lldu; c++) {", LL(in_group));
+    if (is_plain) {
+        opencl_line(b, "const float8 wv = vload8(0, wc);");
+        for (int p = 0; p < PIXELS; p++)
+            opencl_line(b, "s%d += xc[b%d] * wv;", p, p);
+        opencl_line(b, "wc += 8;");
+    } else {
+        opencl_line(b, "for (int ky = 0; ky < %lld; ky++) for (int kx = 0; kx < %lld; kx++) {",
+                    LL(g->kernel_h), LL(g->kernel_w));
+        opencl_line(b, "const float8 wv = vload8(0, wc);");
+        for (int p = 0; p < PIXELS; p++) {
+            opencl_line(b, "{ const int y = iy%d + ky * %lld, x = ix%d + kx * %lld;", p,
+                        LL(g->dilation_h), p, LL(g->dilation_w));
+            if (g->is_padded)
+                opencl_line(b, "const float v = (uint)y < %lldu && (uint)x < %lldu ? xc[y * %lld + x] : "
+                               "0.0f;", LL(g->in_h), LL(g->in_w), LL(g->in_w));
+            else
+                opencl_line(b, "const float v = xc[y * %lld + x];", LL(g->in_w));
+            opencl_line(b, "s%d += v * wv; }", p);
+        }
+        opencl_line(b, "wc += 8;\n}");
+    }
+    opencl_line(b, "xc += %lldu;\n}", LL(g->in_h * g->in_w));
+    opencl_line(b, "float r[%d];", PIXELS * CHANNELS);
+    for (int p = 0; p < PIXELS; p++)
+        opencl_line(b, "vstore8(s%d, %d, r);", p, p);
+    opencl_line(b, "for (uint j = 0; j < %du; j++) {", PIXELS);
+    opencl_line(b, "const uint p = first + j * %lluu;", (unsigned long long)items);
+    opencl_line(b, "if (p < %lldu) for (uint k = 0; k < %du; k++) {", LL(pixels), CHANNELS);
+    opencl_line(b, "const uint m = m0 + k;");
+    if (per_group % CHANNELS)
+        opencl_line(b, "if (gb %% %lldu * %du + k >= %lldu) break;", LL(blocks), CHANNELS,
+                    LL(per_group));
+    opencl_line(b, "float acc = r[j * %du + k];", CHANNELS);
+    if (opencl_input(b, node, 2))
+        opencl_line(b, "acc += x%d[m];", opencl_read(b, node->inputs[2]));
+    opencl_line(b, "const uint o = (n * %lldu + m) * %lldu + p;", LL(g->out_channels), LL(pixels));
+    opencl_result(b, "o", "acc");
+    opencl_line(b, "}\n}");
+    return opencl_end(b, 3, (size_t[]){ (size_t)threads, (size_t)(g->groups * blocks),
+                                        (size_t)g->batch },
+                      (size_t[]){ items, 1, 1 });
+}
+
+static he_status emit_plain(struct opencl_build *b, const struct he_node *node,
+                            const struct geometry *g)
+{
+    int64_t per_group = g->out_channels / g->groups, in_group = g->in_channels / g->groups;
+    int64_t count = g->batch * g->out_channels * g->out_h * g->out_w;
+    int x, w = 0;
+
+    opencl_begin_each(b, count);
+    x = opencl_read(b, node->inputs[0]);
+    w = opencl_read(b, node->inputs[1]);
+    opencl_line(b, "const uint ox = o %% %lldu, oy = o / %lldu %% %lldu;", LL(g->out_w),
+                LL(g->out_w), LL(g->out_h));
+    opencl_line(b, "const uint m = o / %lldu %% %lldu, n = o / %lldu;", LL(g->out_h * g->out_w),
+                LL(g->out_channels), LL(g->out_h * g->out_w * g->out_channels));
+    opencl_line(b, "const int iy = (int)oy * %lld - %lld, ix = (int)ox * %lld - %lld;",
+                LL(g->stride_h), LL(g->pad_h), LL(g->stride_w), LL(g->pad_w));
+    opencl_line(b, "__global const float *xc = x%d + (n * %lldu + m / %lldu * %lldu) * %lldu;", x,
+                LL(g->in_channels), LL(per_group), LL(in_group), LL(g->in_h * g->in_w));
+    opencl_line(b, "__global const float *wc = x%d + m * %lldu;", w,
+                LL(in_group * g->kernel_h * g->kernel_w));
+    if (opencl_input(b, node, 2))
+        opencl_line(b, "float acc = x%d[m];", opencl_read(b, node->inputs[2]));
+    else
+        opencl_line(b, "float acc = 0.0f;");
+    opencl_line(b, "for (uint c = 0; c < %lldu; c++)", LL(in_group));
+    opencl_line(b, "for (int ky = 0; ky < %lld; ky++) for (int kx = 0; kx < %lld; kx++) {",
+                LL(g->kernel_h), LL(g->kernel_w));
+    opencl_line(b, "const int y = iy + ky * %lld, x = ix + kx * %lld;", LL(g->dilation_h),
+                LL(g->dilation_w));
+    if (g->is_padded)
+        opencl_line(b, "if ((uint)y < %lldu && (uint)x < %lldu)", LL(g->in_h), LL(g->in_w));
+    opencl_line(b, "acc += xc[((int)c * %lld + y) * %lld + x] * wc[((int)c * %lld + ky) * %lld + kx];",
+                LL(g->in_h), LL(g->in_w), LL(g->kernel_h), LL(g->kernel_w));
+    opencl_line(b, "}");
+    opencl_result(b, "o", "acc");
+    return opencl_end_each(b, count);
+}
+
+/* Transposed: each output element gathers what reaches it. */
+static he_status emit_transposed(struct opencl_build *b, const struct he_node *node)
+{
+    struct geometry g;
+    he_status status = opencl_need_float(b, node);
+    int64_t per_group, in_group, count;
+    int x, w = 0;
+
+    if (status == HE_OK)
+        status = read_geometry(b, node, &g);
+    if (status != HE_OK)
+        return status;
+    if (strcmp(he_node_string(node, "auto_pad", "NOTSET"), "NOTSET") != 0 ||
+        he_node_attr(node, "output_shape"))
+        return opencl_refuse(node, "auto_pad and output_shape are not done");
+    per_group = g.out_channels / g.groups;
+    in_group = g.in_channels / g.groups;
+    count = g.batch * g.out_channels * g.out_h * g.out_w;
+    opencl_begin_each(b, count);
+    x = opencl_read(b, node->inputs[0]);
+    w = opencl_read(b, node->inputs[1]);
+    opencl_line(b, "const uint ox = o %% %lldu, oy = o / %lldu %% %lldu;", LL(g.out_w), LL(g.out_w),
+                LL(g.out_h));
+    opencl_line(b, "const uint m = o / %lldu %% %lldu, n = o / %lldu, g = m / %lldu;",
+                LL(g.out_h * g.out_w), LL(g.out_channels), LL(g.out_h * g.out_w * g.out_channels),
+                LL(per_group));
+    opencl_line(b, "__global const float *xc = x%d + (n * %lldu + g * %lldu) * %lldu;", x,
+                LL(g.in_channels), LL(in_group), LL(g.in_h * g.in_w));
+    opencl_line(b, "__global const float *wc = x%d + (g * %lldu + m %% %lldu) * %lldu;", w,
+                LL(in_group * per_group), LL(per_group), LL(g.kernel_h * g.kernel_w));
+    if (opencl_input(b, node, 2))
+        opencl_line(b, "float acc = x%d[m];", opencl_read(b, node->inputs[2]));
+    else
+        opencl_line(b, "float acc = 0.0f;");
+    opencl_line(b, "for (int ky = 0; ky < %lld; ky++) {", LL(g.kernel_h));
+    opencl_line(b, "const int ty = (int)oy + %lld - ky * %lld, y = ty / %lld;", LL(g.pad_h),
+                LL(g.dilation_h), LL(g.stride_h));
+    opencl_line(b, "if (ty < 0 || ty %% %lld || y >= %lld) continue;", LL(g.stride_h), LL(g.in_h));
+    opencl_line(b, "for (int kx = 0; kx < %lld; kx++) {", LL(g.kernel_w));
+    opencl_line(b, "const int tx = (int)ox + %lld - kx * %lld, x = tx / %lld;", LL(g.pad_w),
+                LL(g.dilation_w), LL(g.stride_w));
+    opencl_line(b, "if (tx < 0 || tx %% %lld || x >= %lld) continue;", LL(g.stride_w), LL(g.in_w));
+    opencl_line(b, "for (int c = 0; c < %lld; c++)", LL(in_group));
+    opencl_line(b, "acc += xc[(c * %lld + y) * %lld + x] * wc[c * %lld + ky * %lld + kx];",
+                LL(g.in_h), LL(g.in_w), LL(per_group * g.kernel_h * g.kernel_w), LL(g.kernel_w));
+    opencl_line(b, "}\n}");
+    opencl_result(b, "o", "acc");
+    return opencl_end_each(b, count);
+}
+
+static he_status emit_conv(struct opencl_build *b, const struct he_node *node)
+{
+    struct geometry g;
+    he_status status = opencl_need_float(b, node);
+
+    if (status == HE_OK)
+        status = read_geometry(b, node, &g);
+    if (status != HE_OK)
+        return status;
+    if (he_value_is_constant(opencl_input(b, node, 1)) && g.out_channels / g.groups >= CHANNELS / 2)
+        return emit_blocked(b, node, &g);
+    return emit_plain(b, node, &g);
+}
+
+static const struct opencl_emitter emitters[] = {
+    { "Conv", emit_conv, true },
+    { "ConvTranspose", emit_transposed, true },
+};
+const struct opencl_emitter_table opencl_conv_table = { emitters,
+                                                        sizeof emitters / sizeof emitters[0] };

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Softmax, and the normalisations over rows: Layer, Instance, Group, RMS. */
+#include <string.h>
+
+#include "build.h"
+
+#define LL(x) ((long long)(x))
+
+static he_status emit_softmax(struct opencl_build *b, const struct he_node *node)
+{
+    const struct he_shape *x = &opencl_input(b, node, 0)->shape;
+    bool is_log = opencl_is(node, "LogSoftmax");
+    int64_t axis = he_node_int(node, "axis", node->opset < 13 ? 1 : -1), length, inner;
+    he_status status = opencl_need_float(b, node);
+    struct opencl_rows rows;
+    int in;
+
+    if (status != HE_OK)
+        return status;
+    if (axis < 0)
+        axis += x->rank;
+    if (axis < 0 || axis > x->rank || (axis == x->rank && x->rank))
+        return opencl_refuse(node, "axis %lld of rank %u", LL(axis), x->rank);
+    if (node->opset < 13) { /* everything from the axis on is one row */
+        length = opencl_product(x, (uint32_t)axis, x->rank);
+        inner = 1;
+    } else {
+        length = x->rank ? x->dims[axis] : 1;
+        inner = x->rank ? opencl_product(x, (uint32_t)axis + 1, x->rank) : 1;
+    }
+    if (!length || !he_shape_count(x))
+        return opencl_refuse(node, "an empty tensor");
+    opencl_begin_rows(b, &rows, he_shape_count(x) / length, length);
+    in = opencl_read(b, node->inputs[0]);
+    opencl_line(b, "const uint base = row / %lldu * %lldu + row %% %lldu;", LL(inner),
+                LL(inner * length), LL(inner));
+    opencl_line(b, "float top = -INFINITY, sum = 0.0f;");
+    opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) top = fmax(top, x%d[base + i * %lldu]);",
+                LL(length), in, LL(inner));
+    opencl_join_lanes(b, &rows, "top", "fmax(l, r)");
+    opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) sum += exp(x%d[base + i * %lldu] - top);",
+                LL(length), in, LL(inner));
+    opencl_join_lanes(b, &rows, "sum", "l + r");
+    opencl_line(b, is_log ? "sum = log(sum);" : "sum = 1.0f / sum;");
+    opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) {", LL(length));
+    opencl_line(b, "const uint o = base + i * %lldu;", LL(inner));
+    opencl_line(b, is_log ? "const float acc = x%d[o] - top - sum;"
+                          : "const float acc = exp(x%d[o] - top) * sum;", in);
+    opencl_result(b, "o", "acc");
+    opencl_line(b, "}");
+    return opencl_end_rows(b, &rows);
+}
+
+/* What differs between the normalisations of rows of neighbours in memory. */
+struct normal {
+    int64_t rows, length;
+    bool has_mean;
+    const struct he_shape *scale_over; /* what scale and bias broadcast to; NULL: see scale_index */
+    struct he_shape normalized;
+    int64_t scale_inner, scale_count; /* else index = element / inner % count */
+    uint32_t scale, bias; /* inputs */
+};
+
+static void emit_parameter(struct opencl_build *b, const struct he_node *node,
+                           const struct normal *n, uint32_t k, const char *name)
+{
+    const struct he_value *value = opencl_input(b, node, k);
+
+    if (!value)
+        return;
+    opencl_text_printf(&b->body, "const float %s = x%d[", name, opencl_read(b, node->inputs[k]));
+    if (n->scale_over)
+        opencl_broadcast_index(b, n->scale_over, &value->shape, "i");
+    else
+        opencl_text_printf(&b->body, "o / %lldu %% %lldu", LL(n->scale_inner), LL(n->scale_count));
+    opencl_line(b, "];");
+}
+
+static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
+                             const struct normal *n)
+{
+    struct opencl_rows rows;
+    char epsilon[40];
+    int in;
+
+    if (!n->length || !n->rows)
+        return opencl_refuse(node, "an empty tensor");
+    for (uint32_t k = 1; k < node->output_count; k++)
+        if (opencl_output(b, node, k))
+            return opencl_refuse(node, "its output %u is not done", k);
+    opencl_begin_rows(b, &rows, n->rows, n->length);
+    in = opencl_read(b, node->inputs[0]);
+    opencl_line(b, "const uint base = row * %lldu;\nfloat mean = 0.0f, spread = 0.0f;", LL(n->length));
+    if (n->has_mean) {
+        opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) mean += x%d[base + i];",
+                    LL(n->length), in);
+        opencl_join_lanes(b, &rows, "mean", "l + r");
+        opencl_line(b, "mean /= %lld.0f;", LL(n->length));
+    }
+    opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) {", LL(n->length));
+    opencl_line(b, "const float d = x%d[base + i] - mean;\nspread += d * d;\n}", in);
+    opencl_join_lanes(b, &rows, "spread", "l + r");
+    opencl_line(b, "const float inverse = 1.0f / sqrt(spread / %lld.0f + %s);", LL(n->length),
+                opencl_literal(he_node_float(node, "epsilon", 1e-5f), epsilon));
+    opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) {\nconst uint o = base + i;",
+                LL(n->length));
+    emit_parameter(b, node, n, n->scale, "scale");
+    emit_parameter(b, node, n, n->bias, "bias");
+    opencl_line(b, "const float acc = (x%d[o] - mean) * inverse%s%s;", in,
+                opencl_input(b, node, n->scale) ? " * scale" : "",
+                opencl_input(b, node, n->bias) ? " + bias" : "");
+    opencl_result(b, "o", "acc");
+    opencl_line(b, "}");
+    return opencl_end_rows(b, &rows);
+}
+
+static he_status emit_layer(struct opencl_build *b, const struct he_node *node)
+{
+    const struct he_shape *x = &opencl_input(b, node, 0)->shape;
+    int64_t axis = he_node_int(node, "axis", -1);
+    struct normal n = { .has_mean = opencl_is(node, "LayerNormalization"), .scale = 1, .bias = 2 };
+    he_status status = opencl_need_float(b, node);
+
+    if (status != HE_OK)
+        return status;
+    if (axis < 0)
+        axis += x->rank;
+    if (axis < 0 || axis >= x->rank)
+        return opencl_refuse(node, "axis %lld of rank %u", LL(axis), x->rank);
+    n.rows = opencl_product(x, 0, (uint32_t)axis);
+    n.length = opencl_product(x, (uint32_t)axis, x->rank);
+    n.normalized.rank = x->rank - (uint32_t)axis;
+    memcpy(n.normalized.dims, x->dims + axis, n.normalized.rank * sizeof *x->dims);
+    n.scale_over = &n.normalized;
+    for (uint32_t k = 1; k < 3; k++)
+        if (opencl_input(b, node, k) &&
+            opencl_input(b, node, k)->shape.rank > n.normalized.rank)
+            return opencl_refuse(node, "scale or bias that varies between rows");
+    return emit_normal(b, node, &n);
+}
+
+static he_status emit_instance(struct opencl_build *b, const struct he_node *node)
+{
+    const struct he_shape *x = &opencl_input(b, node, 0)->shape;
+    struct normal n = { .has_mean = true, .scale = 1, .bias = 2 };
+    int64_t groups = he_node_int(node, "num_groups", 0);
+    he_status status = opencl_need_float(b, node);
+
+    if (status != HE_OK)
+        return status;
+    if (x->rank < 2)
+        return opencl_refuse(node, "it needs channels");
+    if (opencl_is(node, "InstanceNormalization"))
+        groups = x->dims[1];
+    if (groups < 1 || x->dims[1] % groups || !opencl_input(b, node, 1))
+        return opencl_refuse(node, "%lld channels in %lld groups", LL(x->dims[1]), LL(groups));
+    n.rows = x->dims[0] * groups;
+    n.length = opencl_product(x, 1, x->rank) / groups;
+    /* One scale per channel; GroupNormalization had one per group before opset 21. */
+    n.scale_count = he_shape_count(&opencl_input(b, node, 1)->shape);
+    if (n.scale_count != x->dims[1] && n.scale_count != groups)
+        return opencl_refuse(node, "%lld scales for %lld channels", LL(n.scale_count),
+                             LL(x->dims[1]));
+    n.scale_inner = opencl_product(x, 1, x->rank) / n.scale_count;
+    return emit_normal(b, node, &n);
+}
+
+static const struct opencl_emitter emitters[] = {
+    { "Softmax", emit_softmax, true },
+    { "LogSoftmax", emit_softmax, true },
+    { "LayerNormalization", emit_layer, true },
+    { "RMSNormalization", emit_layer, true },
+    { "InstanceNormalization", emit_instance, true },
+    { "GroupNormalization", emit_instance, true },
+};
+const struct opencl_emitter_table opencl_norm_table = { emitters,
+                                                        sizeof emitters / sizeof emitters[0] };

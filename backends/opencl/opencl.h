@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the opencl backend.
+ *
+ *     api.c        the ICD loader, opened at run time
+ *     find.c       which devices there are (asked in a child process)
+ *     opencl.c     the backend table
+ *     device.c     an open device: context, queue, buffers
+ *     program.c    region -> one OpenCL program and a list of steps
+ *     instance.c   a program tied to memory; launching
+ *     build.c      what emitters of kernels call
+ *     text.c       growing text
+ *     emit_*.c     the emitters, a family of operators each
+ *
+ * A compile walks the region's tasks; emitters write kernels (text with all shapes
+ * as literals) and steps (which kernel, over which operands, how many work-items). supports()
+ * is the same walk with nothing kept, so that what is taken also compiles.
+ */
+#ifndef OPENCL_OPENCL_H
+#define OPENCL_OPENCL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <heteroengine/backend.h>
+
+#include "api.h"
+
+/* --- Devices (find.c) --- */
+
+#define OPENCL_DEVICES_MAX 32
+
+/* Plain data, so that it can come through a pipe. */
+struct opencl_found {
+    uint32_t platform, device; /* position in OpenCL's own lists */
+    enum he_device_kind kind;
+    uint32_t index; /* ordinal within the kind */
+    bool is_cpu;    /* stands on the host's cores and memory */
+    bool has_fp64;
+    uint32_t units, mhz;
+    uint64_t memory_bytes, largest_buffer;
+    uint64_t vendor;
+    char name[160], driver[160];
+};
+
+/* Cached after the first call. Gives the count; *reason says why it is 0. */
+size_t opencl_find(const struct opencl_found **out, const char **reason);
+/* The OpenCL handles of what was found, in this process. */
+he_status opencl_find_handles(const struct opencl_api *cl, const struct opencl_found *found,
+                              cl_platform_id *platform, cl_device_id *device);
+
+/* --- An open device (device.c) --- */
+
+struct opencl_device {
+    struct he_allocator alloc;
+    const struct opencl_found *found;
+    uint64_t memory_cap;
+    _Atomic uint64_t memory_used;
+    /* OpenCL is started by the first buffer or program: until then an open device costs
+     * nothing, and the process may still fork. */
+    pthread_mutex_t lock;
+    _Atomic bool is_started;
+    /* Set once, under lock. */
+    const struct opencl_api *cl;
+    cl_device_id id;
+    cl_context context;
+    cl_command_queue queue; /* in order */
+};
+
+struct opencl_buffer {
+    cl_mem mem;
+    size_t bytes;
+};
+
+extern const struct he_device_ops opencl_device_ops;
+
+he_status opencl_device_open(const struct opencl_found *found,
+                             const struct he_device_config *config, void **out);
+he_status opencl_device_start(struct opencl_device *dev);
+he_status opencl_buffer_create(struct opencl_device *dev, size_t bytes,
+                               struct opencl_buffer **out);
+void opencl_buffer_destroy(struct opencl_device *dev, struct opencl_buffer *buffer);
+he_status opencl_buffer_fill(struct opencl_device *dev, struct opencl_buffer *buffer,
+                             size_t offset, const void *src, size_t bytes);
+
+/* Zeroed and checked; NULL sets no sentence: opencl_no_memory() does. */
+void *opencl_alloc(const struct he_allocator *alloc, size_t count, size_t size);
+void opencl_free(const struct he_allocator *alloc, void *memory);
+he_status opencl_no_memory(void);
+/* Makes room for @needed elements, doubling. */
+he_status opencl_grow(const struct he_allocator *alloc, void **array, uint32_t *capacity,
+                      uint32_t used, uint32_t needed, size_t size);
+/* @call failed with @error. */
+he_status opencl_failed(cl_int error, const char *call);
+
+/* --- Text (text.c): failure is sticky --- */
+
+struct opencl_text {
+    const struct he_allocator *alloc;
+    char *data; /* NUL-terminated, or NULL while empty */
+    size_t size, capacity;
+    bool failed;
+};
+
+void opencl_text_init(struct opencl_text *text, const struct he_allocator *alloc);
+void opencl_text_fini(struct opencl_text *text);
+void opencl_text_clear(struct opencl_text *text);
+void opencl_text_printf(struct opencl_text *text, const char *format, ...) HE_PRINTF(2, 3);
+void opencl_text_append(struct opencl_text *text, const char *data, size_t size);
+const char *opencl_text_string(const struct opencl_text *text); /* "" rather than NULL */
+
+/* --- Programs (program.c) --- */
+
+enum opencl_ref_kind { OPENCL_SLOT, OPENCL_CONSTANT, OPENCL_WORKSPACE };
+
+/* Where an operand's bytes are. */
+struct opencl_ref {
+    enum opencl_ref_kind kind;
+    uint32_t index; /* of slot or constant */
+    size_t offset;  /* in the workspace */
+};
+
+#define OPENCL_OPERANDS_MAX 24
+
+struct opencl_step {
+    uint32_t task;   /* position in the region */
+    uint32_t kernel; /* HE_NONE: a copy of @bytes from refs[0] to refs[1] */
+    uint32_t ref_count;
+    struct opencl_ref refs[OPENCL_OPERANDS_MAX];
+    uint8_t element_bytes[OPENCL_OPERANDS_MAX];
+    size_t bytes;
+    uint32_t dimensions;
+    size_t global[3], local[3];
+};
+
+struct opencl_constant {
+    uint32_t value;     /* of the graph, HE_NONE for made ones */
+    uint32_t form;      /* packed forms of one value are constants of their own */
+    struct opencl_buffer *buffer;
+};
+
+struct opencl_program {
+    struct opencl_device *dev;
+    const struct he_region *region;
+    struct opencl_constant *constants;
+    uint32_t constant_count, constant_capacity;
+    struct opencl_step *steps;
+    uint32_t step_count, step_capacity;
+    char **bodies; /* per kernel: its text without the name, to find equal ones */
+    uint32_t kernel_count, kernel_capacity;
+    cl_program program; /* NULL without kernels */
+    size_t workspace_bytes, constant_bytes;
+};
+
+he_status opencl_program_create(struct opencl_device *dev, const struct he_region *region,
+                                struct opencl_program **out);
+void opencl_program_destroy(struct opencl_program *program);
+he_status opencl_task_supported(struct opencl_device *dev, const struct he_graph *graph,
+                                const struct he_task *task);
+
+/* --- Instances (instance.c) --- */
+
+struct opencl_instance;
+he_status opencl_instance_create(struct opencl_program *program, const struct he_binding *bindings,
+                                 struct opencl_buffer *workspace, size_t workspace_offset,
+                                 struct opencl_instance **out);
+void opencl_instance_destroy(struct opencl_instance *instance);
+he_status opencl_instance_set(struct opencl_instance *instance, uint32_t slot,
+                              const struct he_binding *binding);
+he_status opencl_instance_launch(struct opencl_instance *instance, uint64_t *task_ns);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A region as one OpenCL program and the list of steps that run it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "build.h"
+
+he_status opencl_task_supported(struct opencl_device *dev, const struct he_graph *graph,
+                                const struct he_task *task)
+{
+    struct opencl_build b = { .dev = dev, .graph = graph, .task = task };
+    he_status status;
+
+    if (task->is_dynamic)
+        return opencl_refuse(&graph->nodes[task->anchor],
+                             "its output's shape is known only while running");
+    opencl_text_init(&b.body, &dev->alloc);
+    status = opencl_emit_task(&b);
+    opencl_text_fini(&b.body);
+    return status;
+}
+
+/* The compiler's complaint, in the error sentence as far as it fits. */
+static he_status build_failed(struct opencl_program *program, cl_int error)
+{
+    struct opencl_device *dev = program->dev;
+    char *log;
+    size_t size = 0;
+
+    if (dev->cl->clGetProgramBuildInfo(program->program, dev->id, CL_PROGRAM_BUILD_LOG, 0, NULL,
+                                       &size) != CL_SUCCESS || !size)
+        return opencl_failed(error, "clBuildProgram");
+    log = opencl_alloc(&dev->alloc, size + 1, 1);
+    if (!log)
+        return opencl_no_memory();
+    dev->cl->clGetProgramBuildInfo(program->program, dev->id, CL_PROGRAM_BUILD_LOG, size, log,
+                                   NULL);
+    he_error_set(HE_ERR_DEVICE, "clBuildProgram: %s: %.300s", opencl_error_name(error), log);
+    opencl_free(&dev->alloc, log);
+    return HE_ERR_DEVICE;
+}
+
+static he_status build_source(struct opencl_program *program)
+{
+    struct opencl_device *dev = program->dev;
+    struct opencl_text source;
+    const char *text;
+    cl_int error;
+    he_status status = HE_OK;
+
+    opencl_text_init(&source, &dev->alloc);
+    if (dev->found->has_fp64)
+        opencl_text_printf(&source, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
+    for (uint32_t k = 0; k < program->kernel_count; k++) {
+        opencl_text_printf(&source, "__kernel void k%u", k);
+        opencl_text_append(&source, program->bodies[k], strlen(program->bodies[k]));
+    }
+    if (source.failed) {
+        status = opencl_no_memory();
+        goto fini;
+    }
+    text = opencl_text_string(&source);
+    program->program = dev->cl->clCreateProgramWithSource(dev->context, 1, &text, &source.size,
+                                                          &error);
+    if (!program->program) {
+        status = opencl_failed(error, "clCreateProgramWithSource");
+        goto fini;
+    }
+    error = dev->cl->clBuildProgram(program->program, 1, &dev->id, "-cl-std=CL1.2", NULL, NULL);
+    if (error != CL_SUCCESS)
+        status = build_failed(program, error);
+fini:
+    opencl_text_fini(&source);
+    return status;
+}
+
+static he_status emit_all(struct opencl_program *program, const uint32_t *slot_of)
+{
+    const struct he_region *region = program->region;
+    struct opencl_build b = { .dev = program->dev, .graph = region->graph, .program = program,
+                              .slot_of = slot_of };
+    he_status status = HE_OK;
+
+    opencl_text_init(&b.body, &program->dev->alloc);
+    for (uint32_t t = 0; t < region->task_count && status == HE_OK; t++) {
+        b.task = &region->graph->tasks[region->tasks[t]];
+        b.task_index = t;
+        status = opencl_emit_task(&b);
+        if (b.temp_end > program->workspace_bytes)
+            program->workspace_bytes = b.temp_end;
+    }
+    opencl_text_fini(&b.body);
+    return status;
+}
+
+he_status opencl_program_create(struct opencl_device *dev, const struct he_region *region,
+                                struct opencl_program **out)
+{
+    struct opencl_program *program;
+    uint32_t *slot_of;
+    he_status status = opencl_device_start(dev);
+
+    *out = NULL;
+    if (status != HE_OK)
+        return status;
+    for (uint32_t k = 0; k < region->slot_count; k++)
+        if (region->slots[k].is_dynamic || region->slots[k].layout != HE_LAYOUT_PLAIN)
+            return he_error_set(HE_ERR_UNSUPPORTED,
+                                "the OpenCL device takes plain tensors of known shape");
+    program = opencl_alloc(&dev->alloc, 1, sizeof *program);
+    slot_of = opencl_alloc(&dev->alloc, region->graph->value_count, sizeof *slot_of);
+    if (!program || !slot_of) {
+        opencl_free(&dev->alloc, program);
+        opencl_free(&dev->alloc, slot_of);
+        return opencl_no_memory();
+    }
+    program->dev = dev;
+    program->region = region;
+    memset(slot_of, 0xff, region->graph->value_count * sizeof *slot_of);
+    for (uint32_t k = 0; k < region->slot_count; k++)
+        slot_of[region->slots[k].value] = k;
+    status = emit_all(program, slot_of);
+    opencl_free(&dev->alloc, slot_of);
+    if (status == HE_OK && program->kernel_count)
+        status = build_source(program);
+    if (status != HE_OK) {
+        opencl_program_destroy(program);
+        return status;
+    }
+    *out = program;
+    return HE_OK;
+}
+
+void opencl_program_destroy(struct opencl_program *program)
+{
+    const struct he_allocator *alloc;
+    struct opencl_device *dev;
+
+    if (!program)
+        return;
+    dev = program->dev;
+    alloc = &dev->alloc;
+    if (program->program)
+        dev->cl->clReleaseProgram(program->program);
+    for (uint32_t k = 0; k < program->constant_count; k++)
+        opencl_buffer_destroy(dev, program->constants[k].buffer);
+    for (uint32_t k = 0; k < program->kernel_count; k++)
+        opencl_free(alloc, program->bodies[k]);
+    opencl_free(alloc, program->constants);
+    opencl_free(alloc, program->bodies);
+    opencl_free(alloc, program->steps);
+    opencl_free(alloc, program);
+}
