@@ -48,4 +48,11 @@ tests_unit_test_core_SOURCES = tests/unit/test_core.c tests/support/failing_allo
 tests_unit_test_core_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_core_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_core_LDADD = $(TEST_LIBS) -lm
+check_PROGRAMS += tests/unit/test_plan
+TESTS += tests/unit/test_plan
+tests_unit_test_plan_SOURCES = tests/unit/test_plan.c tests/support/onnx_text.c \
+	tests/support/onnx_text.h
+tests_unit_test_plan_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_plan_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_plan_LDADD = $(TEST_LIBS) -lm
 endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_MAX 16
+#define LIST_MAX 64
 
 struct source {
     struct he_arena *arena;
