@@ -103,8 +103,8 @@ void he_plan_write_json(const struct he_plan *plan, struct he_json_writer *json)
     he_json_object(json, NULL);
     he_json_string(json, "name", plan->problem->name);
     he_json_string(json, "strategy", plan->strategy);
-    he_json_string(json, "objective", he_objective_name(plan->objective));
-    he_json_double(json, "value", plan->value);
+    he_json_string(json, "objective_name", he_objective_name(plan->objective));
+    he_json_double(json, "objective", plan->value);
     he_json_double(json, "makespan", plan->schedule.makespan);
     he_json_double(json, "bottleneck", plan->schedule.bottleneck);
     he_json_double(json, "sum_cost", plan->schedule.sum_cost);
