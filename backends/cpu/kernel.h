@@ -31,11 +31,14 @@ uint32_t cpu_team_threads(const struct cpu_team *team);
 void cpu_parallel(struct cpu_team *team, int64_t count, int64_t grain,
                   void (*body)(void *arg, int64_t begin, int64_t end), void *arg);
 
-/* Marks a hot loop's function: compiled for AVX-512, AVX2 and the base
- * instruction set, the best one is picked when the program starts. */
+/* Marks a hot loop's function: compiled for AVX-512, AVX2 and the base instruction
+ * set, the best one is picked when the program starts. "hot" moves the copies into a
+ * section of their own: picking runs 200 small functions, and would else make
+ * the whole code resident before the first model is loaded. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(HE_SANITIZED) && \
     defined(__OPTIMIZE__)
-#define CPU_VECTOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define CPU_VECTOR \
+    __attribute__((hot, target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define CPU_VECTOR
 #endif
