@@ -5,7 +5,8 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/onednn_step.c backends/cpu/onednn_step.h \
 	backends/cpu/onednn_post.c backends/cpu/onednn_post.h \
 	backends/cpu/onednn_shape.c \
-	backends/cpu/onednn_conv.c \
+	backends/cpu/onednn_conv.c backends/cpu/onednn_conv.h \
+	backends/cpu/onednn_conv_read.c backends/cpu/onednn_deconv.c \
 	backends/cpu/onednn_product.c \
 	backends/cpu/onednn_window.c \
 	backends/cpu/onednn_norm.c

@@ -557,41 +557,69 @@ he_status od_epilogue_attach(struct od_build *b, struct od_call *call,
     return status;
 }
 
+/* Posts @first up to (not including) @end as one primitive, in place: the first is the
+ * primitive itself, the others (functions) are its post-operations. *is_done says whether there is one. */
+static he_status apart(struct od_build *b, const struct od_epilogue *epilogue, size_t first,
+                       size_t end, const struct od_desc *dst, struct od_operand place,
+                       bool *is_done)
+{
+    const struct od_post *post = &epilogue->posts[first];
+    bool is_binary = post->kind == OD_POST_BINARY;
+    dnnl_primitive_attr_t attr;
+    dnnl_primitive_desc_t pd = NULL;
+    struct od_call *call = NULL;
+    he_status status = od_attr(post + 1, end - first - 1, &attr);
+
+    *is_done = false;
+    if (status == HE_OK) {
+        if (is_binary)
+            status = od_binary_pd(post->alg, dst, &post->operand, dst, attr, &pd);
+        else
+            status = od_eltwise_pd(post->alg, post->alpha, post->beta, dst, attr, &pd);
+        od.dnnl_primitive_attr_destroy(attr);
+    }
+    status = od_keep_usable(status, &pd);
+    if (status != HE_OK || !pd)
+        return status;
+    *is_done = true;
+    status = od_add_primitive(b, pd, &call);
+    if (status == HE_OK)
+        status = od_add_arg(b, call, is_binary ? DNNL_ARG_SRC_0 : DNNL_ARG_SRC, place);
+    if (status == HE_OK && is_binary)
+        status = od_add_arg(b, call, DNNL_ARG_SRC_1, epilogue->operands[first]);
+    if (status == HE_OK)
+        status = od_add_arg(b, call, DNNL_ARG_DST, place);
+    return status;
+}
+
 he_status od_epilogue_apart(struct od_build *b, const struct od_epilogue *epilogue)
 {
     uint32_t output = od_task_output(b);
     struct od_desc dst = od_slot_desc(b, output);
-    const struct od_post *post;
     struct od_operand place;
-    dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd = NULL;
-    struct od_call *call;
+    bool is_done;
+    size_t first, end;
     he_status status;
-    size_t k;
 
     if (!od_slot(b, output, &place, NULL))
         return he_error_set(HE_ERR_INTERNAL, "%s: its output has no slot", b->anchor->op);
-    for (k = 0; k < epilogue->count; k++) {
-        post = &epilogue->posts[k];
-        status = od_attr(NULL, 0, &attr);
-        if (status != HE_OK)
-            return status;
-        if (post->kind == OD_POST_BINARY)
-            status = od_binary_pd(post->alg, &dst, &post->operand, &dst, attr, &pd);
-        else
-            status = od_eltwise_pd(post->alg, post->alpha, post->beta, &dst, attr, &pd);
-        od.dnnl_primitive_attr_destroy(attr);
-        if (status == HE_OK)
-            status = od_add_primitive(b, pd, &call);
-        if (status == HE_OK)
-            status = od_add_arg(b, call, post->kind == OD_POST_BINARY ? DNNL_ARG_SRC_0
-                                                                      : DNNL_ARG_SRC, place);
-        if (status == HE_OK && post->kind == OD_POST_BINARY)
-            status = od_add_arg(b, call, DNNL_ARG_SRC_1, epilogue->operands[k]);
-        if (status == HE_OK)
-            status = od_add_arg(b, call, DNNL_ARG_DST, place);
-        if (status != HE_OK)
-            return status;
+    for (first = 0; first < epilogue->count; first = end) {
+        /* As many as one primitive takes; binary followers are left alone, oneDNN
+         * 2.6 mistakes their shapes on images of one pixel. */
+        for (end = first + 1; end < epilogue->count; end++) {
+            if (epilogue->posts[end].kind != OD_POST_ELTWISE)
+                break;
+        }
+        for (; end > first; end--) {
+            status = apart(b, epilogue, first, end, &dst, place, &is_done);
+            if (status != HE_OK)
+                return status;
+            if (is_done)
+                break;
+        }
+        if (end == first)
+            return he_error_set(HE_ERR_UNSUPPORTED, "%s: no primitive for its epilogue",
+                                b->anchor->op);
     }
     return HE_OK;
 }
