@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keeps the best of several answers. Ties stay with the first, so that the outcome does not
- * depend on anything but the order in which they are shown. */
+/* Keeps the best of several answers. Between equals the shorter schedule wins, then the one with
+ * less work and fewer transfers, then the first: the outcome depends on nothing but the order in
+ * which they are shown. */
 #include <string.h>
 
 #include "policies.h"
@@ -22,6 +23,16 @@ void he_contest_fini(struct he_contest *c)
     he_judge_fini(&c->judge);
 }
 
+static bool is_better(const struct he_figures *a, const struct he_figures *b, double value_a,
+                      double value_b)
+{
+    if (value_a != value_b)
+        return value_a < value_b;
+    if (a->makespan != b->makespan)
+        return a->makespan < b->makespan;
+    return a->sum_cost < b->sum_cost;
+}
+
 he_status he_contest_enter(struct he_contest *c, const uint32_t *device, const uint32_t *order,
                            const char *policy, double *value)
 {
@@ -39,8 +50,9 @@ he_status he_contest_enter(struct he_contest *c, const uint32_t *device, const u
     found = he_figures_value(&c->judge.figures, c->objective);
     if (value)
         *value = found;
-    if (c->has_best && !(found < c->value))
+    if (c->has_best && !is_better(&c->judge.figures, &c->best, found, c->value))
         return HE_OK;
+    c->best = c->judge.figures;
     memmove(c->device, device, c->problem->task_count * sizeof *device);
     memmove(c->order, order, c->problem->task_count * sizeof *order);
     c->policy = policy;

@@ -30,6 +30,7 @@ struct he_contest {
     uint32_t *device, *order; /* the best so far, when has_best */
     const char *policy;
     double value;
+    struct he_figures best;
     bool has_best;
     struct he_shortfall shortfall; /* of the last one that did not fit */
 };

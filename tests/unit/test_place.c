@@ -195,6 +195,8 @@ static const struct {
     { "watts do too", "latency_aware",
       "dev cpu busy=100; dev gpu busy=300; limit power 350; task a cpu=2 gpu=1; task b cpu=2 gpu=1",
       "gpu gpu" },
+    { "without watts every plan costs no joules: then the shortest", "energy_aware",
+      "dev cpu; dev gpu; task a cpu=2 gpu=1; task b cpu=2 gpu=1", "gpu gpu" },
     { "live tensors count: the pair does not fit on the fast device", "cost",
       "dev cpu; dev gpu mem=100; task a cpu=5 gpu=1 mem=40; task b cpu=4 gpu=1 mem=30; edge a b 40",
       "gpu cpu" },
@@ -280,6 +282,38 @@ START_TEST(smallest_budget_named_is_the_smallest)
         if (k < 2)
             ck_assert_msg(strstr(he_error_message(), "price=3/h would do") != NULL, "%s",
                           he_error_message());
+        he_problem_destroy(p);
+    }
+}
+END_TEST
+
+/* Sixty-four devices have more subsets than anybody can look at. */
+START_TEST(many_devices_under_a_budget_are_planned_quickly)
+{
+    for (int round = 0; round < 3; round++) {
+        struct he_problem *p = place_blank(20, 64, 0, 0);
+        struct place_random r = { 9 };
+        struct he_placement answer;
+        struct he_schedule s;
+        double price = 0.0;
+        bool is_used[64] = { false };
+
+        for (uint32_t t = 0; t < 20; t++) {
+            for (uint32_t j = 0; j < 64; j++)
+                p->time[t * 64 + j] = round < 2 ? 1.0 + t + j % 3 : 1.0 + place_uniform(&r);
+        }
+        for (uint32_t j = 0; j < 64; j++)
+            p->devices[j].price_per_hour = round < 2 ? 1.0 + j % 3 : 1.0 + place_uniform(&r);
+        if (round > 0)
+            p->limits.price_per_hour = 7.5;
+        ck_assert_int_eq(he_problem_index(p), HE_OK);
+        ck_assert_msg(he_place(p, "heft", NULL, &p->arena, &answer, &s) == HE_OK, "%s",
+                      he_error_message());
+        for (uint32_t t = 0; t < 20; t++)
+            is_used[answer.device[t]] = true;
+        for (uint32_t j = 0; j < 64; j++)
+            price += is_used[j] ? p->devices[j].price_per_hour : 0.0;
+        ck_assert_double_le(price, p->limits.price_per_hour);
         he_problem_destroy(p);
     }
 }
@@ -520,6 +554,7 @@ int main(void)
     tcase_add_loop_test(tc, placement_is_as_expected, 0, HE_COUNT(placements));
     tcase_add_loop_test(tc, failure_says_what_would_do, 0, HE_COUNT(failures));
     tcase_add_test(tc, smallest_budget_named_is_the_smallest);
+    tcase_add_test(tc, many_devices_under_a_budget_are_planned_quickly);
     tcase_add_loop_test(tc, any_placement_in_any_order_gives_a_feasible_schedule, 0, 4);
     tcase_add_loop_test(tc, no_strategy_is_worse_than_the_best_single_device, 0, 4);
     tcase_add_loop_test(tc, same_seed_same_answer, 0, 4);
