@@ -56,3 +56,5 @@ tests_unit_test_plan_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_plan_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_plan_LDADD = $(TEST_LIBS) -lm
 endif
+
+include tests/conformance/conformance.mk
