@@ -58,3 +58,8 @@ tests_unit_test_plan_LDADD = $(TEST_LIBS) -lm
 endif
 
 include tests/conformance/conformance.mk
+
+# For sanitizer builds. use_tls=0: the leak checker's own tracer dies among OpenMP threads otherwise.
+AM_TESTS_ENVIRONMENT = LSAN_OPTIONS="suppressions=$(abs_top_srcdir)/tests/lsan.supp:use_tls=0:print_suppressions=0"; \
+	export LSAN_OPTIONS;
+EXTRA_DIST += tests/lsan.supp
