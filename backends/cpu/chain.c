@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+#include "half.h"
+
 struct chain_run {
     const struct chain_step *step;
     const struct cpu_frame *frame;
@@ -39,12 +41,20 @@ static int64_t offset_at(const struct chain_step *step, const int64_t *steps, co
     return offset;
 }
 
+CPU_VECTOR static void fill(float *out, float x, int64_t n)
+{
+    int64_t i;
+
+    for (i = 0; i < n; i++)
+        out[i] = x;
+}
+
 /* Writes @n values of a stepped operand from position @pos on, run by run. */
 static void expand(const struct chain_step *step, const struct chain_operand *operand,
                    const float *data, float *out, int64_t pos, int64_t n)
 {
     uint32_t last = step->rank - 1, d;
-    int64_t index[CHAIN_RANK], offset, run, i, done;
+    int64_t index[CHAIN_RANK], offset, run, done;
 
     locate(step, pos, index);
     offset = offset_at(step, operand->steps, index);
@@ -55,8 +65,7 @@ static void expand(const struct chain_step *step, const struct chain_operand *op
         if (operand->steps[last]) {
             memcpy(out + done, data + offset, (size_t)run * sizeof *out);
         } else {
-            for (i = 0; i < run; i++)
-                out[done + i] = data[offset];
+            fill(out + done, data[offset], run);
         }
         offset -= index[last] * operand->steps[last];
         index[last] = 0;
@@ -74,6 +83,38 @@ struct place {
     float *data;
     int step;
 };
+
+#define AFFINE_LOOP(B, C, RESULT)               \
+    {                                           \
+        CPU_IVDEP                               \
+        for (i = 0; i < n; i++) {               \
+            const float y = a[i] * (B) + (C);   \
+            out[i] = RESULT;                    \
+        }                                       \
+    }
+#define AFFINE_LOOPS(RESULT)                        \
+    {                                               \
+        if (b.step && c.step)                       \
+            AFFINE_LOOP(b.data[i], c.data[i], RESULT) \
+        else if (b.step)                            \
+            AFFINE_LOOP(b.data[i], offset, RESULT)  \
+        else if (c.step)                            \
+            AFFINE_LOOP(factor, c.data[i], RESULT)  \
+        else                                        \
+            AFFINE_LOOP(factor, offset, RESULT)     \
+    }
+
+CPU_VECTOR static void affine(float *out, const float *a, struct place b, struct place c,
+                              int64_t n, bool is_relu)
+{
+    const float factor = *b.data, offset = *c.data;
+    int64_t i;
+
+    if (is_relu)
+        AFFINE_LOOPS(y < 0.0f ? 0.0f : y)
+    else
+        AFFINE_LOOPS(y)
+}
 
 static struct place place_of(const struct chain_run *run, const struct chain_operand *operand,
                              float (*temps)[CHAIN_BLOCK], int64_t pos, const int64_t *index)
@@ -119,9 +160,13 @@ static void run_part(void *arg, int64_t begin, int64_t end)
             const struct chain_instr *instr = &step->instrs[k];
             const struct chain_operand *source = &step->operands[instr->a];
             struct place out = place_of(run, &step->operands[instr->out], temps, pos, index);
-            struct place a = place_of(run, source, temps, pos, index), b;
+            struct place a = place_of(run, source, temps, pos, index), b, c;
 
-            if (instr->op == CHAIN_ZIP) {
+            if (instr->op == CHAIN_AFFINE) {
+                b = place_of(run, &step->operands[instr->b], temps, pos, index);
+                c = place_of(run, &step->operands[instr->c], temps, pos, index);
+                affine(out.data, a.data, b, c, n, instr->is_relu);
+            } else if (instr->op == CHAIN_ZIP) {
                 b = place_of(run, &step->operands[instr->b], temps, pos, index);
                 instr->zip(out.data, a.data, b.data, n, a.step, b.step);
             } else if (instr->op == CHAIN_MAP) {

@@ -10,7 +10,7 @@
 #define CHAIN_BLOCK 1024
 #define CHAIN_TEMPS 6
 /* From this length of the innermost dimension on, a block never crosses a row. */
-#define CHAIN_LONG_ROW 512
+#define CHAIN_LONG_ROW 192
 #define CHAIN_RANK 8 /* after joining dimensions */
 
 enum chain_access {
@@ -35,6 +35,7 @@ struct chain_operand {
 enum chain_op {
     CHAIN_MAP,
     CHAIN_ZIP,
+    CHAIN_AFFINE, /* out = a * b + c, no less than 0 with is_relu: a pass instead of three */
     CHAIN_EXPAND, /* a CHAIN_STEPS operand (a) spread out into a temporary (out) */
 };
 
@@ -43,7 +44,8 @@ struct chain_instr {
     cpu_map_fn map;
     cpu_zip_fn zip;
     float params[4];
-    uint16_t out, a, b; /* operands */
+    bool is_relu;
+    uint16_t out, a, b, c; /* operands; b of zips and affines, c of affines */
 };
 
 struct chain_step {

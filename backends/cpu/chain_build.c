@@ -343,7 +343,7 @@ static he_status add_zips(struct build *b, const struct he_node *node)
     }
     if (!is_mean)
         return HE_OK;
-    instr.zip = cpu_multiply_f32;
+    instr.zip = cpu_zip_named_f32("Mul");
     instr.a = left;
     status = add_number(b, 1.0f / (float)node->input_count, &instr.b);
     if (status == HE_OK)
@@ -355,7 +355,7 @@ static he_status add_zips(struct build *b, const struct he_node *node)
 static he_status add_batch_norm(struct build *b, const struct he_node *node)
 {
     struct he_shape shape = {.rank = b->shape->rank};
-    struct chain_instr instr = {.op = CHAIN_ZIP, .zip = cpu_multiply_f32};
+    struct chain_instr instr = {.op = CHAIN_ZIP, .zip = cpu_zip_named_f32("Mul")};
     double epsilon = (double)he_node_float(node, "epsilon", 1e-5f), factor;
     float statistics[4], *factors, *offsets;
     int64_t channels, c;
@@ -402,7 +402,7 @@ static he_status add_batch_norm(struct build *b, const struct he_node *node)
         status = make_value(b, HE_NONE, &instr.out);
     if (status == HE_OK)
         status = add_instr(b, instr, 1);
-    instr.zip = cpu_add_f32;
+    instr.zip = cpu_zip_named_f32("Add");
     instr.a = instr.out;
     if (status == HE_OK)
         status = add_constant(b, HE_NONE, &shape, offsets, &instr.b);
@@ -525,7 +525,7 @@ static he_status choose_access(struct build *b, const struct chain_step *step)
             is_inner = is_inner && (d == last || operand->steps[d] == 0);
             size *= step->dims[d];
         }
-        if (operand->place == CHAIN_TEMP || (is_full && !(is_scalar && size > 1))) {
+        if (operand->place == CHAIN_TEMP || is_full) {
             operand->access = CHAIN_FULL;
         } else if (is_scalar) {
             operand->access = CHAIN_SCALAR;
@@ -540,12 +540,86 @@ static he_status choose_access(struct build *b, const struct chain_step *step)
     return HE_OK;
 }
 
+/* --- A product, a sum and a Relu in a row become one instruction --- */
+
+/* Operands that instruction @k reads, in @reads; gives their number. */
+static uint32_t read_by(struct chain_instr *instr, uint16_t *reads[3])
+{
+    reads[0] = &instr->a;
+    reads[1] = &instr->b;
+    reads[2] = &instr->c;
+    return instr->op == CHAIN_AFFINE ? 3 : instr->op == CHAIN_ZIP ? 2 : 1;
+}
+
+/* True when @operand is a temporary that only instruction @reader reads, and once. */
+static bool is_passed_on(struct build *b, uint16_t operand, uint32_t reader)
+{
+    uint16_t *reads[3];
+    uint32_t k, r, count, uses = 0;
+
+    if (b->operands[operand].place != CHAIN_TEMP)
+        return false;
+    for (k = 0; k < b->instr_count; k++) {
+        count = read_by(&b->instrs[k], reads);
+        for (r = 0; r < count; r++) {
+            if (*reads[r] != operand)
+                continue;
+            if (k != reader)
+                return false;
+            uses++;
+        }
+    }
+    return uses == 1;
+}
+
+static void remove_instr(struct build *b, uint32_t at)
+{
+    b->instr_count--;
+    memmove(&b->instrs[at], &b->instrs[at + 1], (b->instr_count - at) * sizeof b->instrs[0]);
+}
+
+static void join_affine(struct build *b)
+{
+    cpu_zip_fn multiply = cpu_zip_named_f32("Mul"), add = cpu_zip_named_f32("Add");
+    cpu_map_fn relu = cpu_map_named("Relu")->f32;
+    struct chain_instr *first, *second;
+    uint32_t k;
+
+    for (k = 0; k + 1 < b->instr_count; k++) {
+        first = &b->instrs[k];
+        second = &b->instrs[k + 1];
+        if (first->op == CHAIN_ZIP && first->zip == multiply && second->op == CHAIN_ZIP &&
+            second->zip == add && is_passed_on(b, first->out, k + 1)) {
+            /* One factor has to be a whole block. */
+            if (b->operands[first->a].access != CHAIN_FULL) {
+                uint16_t swap = first->a;
+
+                first->a = first->b;
+                first->b = swap;
+            }
+            if (b->operands[first->a].access != CHAIN_FULL)
+                continue;
+            first->op = CHAIN_AFFINE;
+            first->c = second->a == first->out ? second->b : second->a;
+            first->out = second->out;
+            remove_instr(b, k + 1);
+            second = &b->instrs[k + 1];
+        }
+        if (k + 1 < b->instr_count && first->op == CHAIN_AFFINE && second->op == CHAIN_MAP &&
+            second->map == relu && is_passed_on(b, first->out, k + 1)) {
+            first->is_relu = true;
+            first->out = second->out;
+            remove_instr(b, k + 1);
+        }
+    }
+}
+
 /* Where rows are short, stepped operands are spread out before their first use. */
 static he_status insert_expansions(struct build *b, const struct chain_step *step)
 {
     struct chain_instr old[MAX_INSTRS];
-    uint32_t old_count = b->instr_count, sources = b->operand_count, k, s;
-    uint16_t spread[MAX_OPERANDS] = {0}, *uses[2];
+    uint32_t old_count = b->instr_count, sources = b->operand_count, k, r, count;
+    uint16_t spread[MAX_OPERANDS] = {0}, *reads[3], from;
     bool is_spread[MAX_OPERANDS] = {false};
     he_status status;
 
@@ -554,11 +628,9 @@ static he_status insert_expansions(struct build *b, const struct chain_step *ste
     memcpy(old, b->instrs, sizeof old);
     b->instr_count = 0;
     for (k = 0; k < old_count; k++) {
-        uses[0] = &old[k].a;
-        uses[1] = old[k].op == CHAIN_ZIP ? &old[k].b : NULL;
-        for (s = 0; s < 2 && uses[s]; s++) {
-            uint16_t from = *uses[s];
-
+        count = read_by(&old[k], reads);
+        for (r = 0; r < count; r++) {
+            from = *reads[r];
             if (from >= sources || b->operands[from].access != CHAIN_STEPS)
                 continue;
             if (!is_spread[from]) {
@@ -572,7 +644,7 @@ static he_status insert_expansions(struct build *b, const struct chain_step *ste
                 spread[from] = expand.out;
                 is_spread[from] = true;
             }
-            *uses[s] = spread[from];
+            *reads[r] = spread[from];
         }
         status = add_instr(b, old[k], 0);
         if (status != HE_OK)
@@ -597,24 +669,25 @@ static bool maps_read_full(const struct build *b)
 
 static he_status give_temporaries(struct build *b)
 {
-    uint32_t last_use[MAX_OPERANDS] = {0}, k, t;
+    uint32_t last_use[MAX_OPERANDS] = {0}, k, r, t, count;
     bool is_taken[CHAIN_TEMPS] = {false};
+    uint16_t *reads[3];
 
     for (k = 0; k < b->instr_count; k++) {
-        last_use[b->instrs[k].a] = k;
-        if (b->instrs[k].op == CHAIN_ZIP)
-            last_use[b->instrs[k].b] = k;
+        count = read_by(&b->instrs[k], reads);
+        for (r = 0; r < count; r++)
+            last_use[*reads[r]] = k;
     }
     for (k = 0; k < b->instr_count; k++) {
-        struct chain_instr *instr = &b->instrs[k];
-        struct chain_operand *out = &b->operands[instr->out];
-        struct chain_operand *a = &b->operands[instr->a], *other = &b->operands[instr->b];
+        struct chain_operand *out = &b->operands[b->instrs[k].out], *operand;
 
         /* Loops may write over what they read, element by element. */
-        if (a->place == CHAIN_TEMP && last_use[instr->a] == k)
-            is_taken[a->index] = false;
-        if (instr->op == CHAIN_ZIP && other->place == CHAIN_TEMP && last_use[instr->b] == k)
-            is_taken[other->index] = false;
+        count = read_by(&b->instrs[k], reads);
+        for (r = 0; r < count; r++) {
+            operand = &b->operands[*reads[r]];
+            if (operand->place == CHAIN_TEMP && last_use[*reads[r]] == k)
+                is_taken[operand->index] = false;
+        }
         if (out->place != CHAIN_TEMP)
             continue;
         for (t = 0; t < CHAIN_TEMPS && is_taken[t]; t++)
@@ -640,8 +713,10 @@ static he_status compile(struct build *b, struct chain_step *step)
         status = join_dimensions(b, step);
     if (status == HE_OK)
         status = choose_access(b, step);
-    if (status == HE_OK)
+    if (status == HE_OK) {
+        join_affine(b);
         status = insert_expansions(b, step);
+    }
     if (status == HE_OK && !maps_read_full(b))
         status = refuse();
     if (status == HE_OK)

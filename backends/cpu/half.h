@@ -15,7 +15,7 @@
 /* Tells the vectoriser that iterations are independent: out may be in, but
  * never overlaps it shifted. */
 #if defined(__clang__)
-#define CPU_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#define CPU_IVDEP /* it checks for overlap when running, and warns about loops that cannot be done */
 #else
 #define CPU_IVDEP _Pragma("GCC ivdep")
 #endif

@@ -212,20 +212,31 @@ static const struct zip_row rows[] = {
     {"<<", SHIFTS(shift_left)},   {">>", SHIFTS(shift_right)},
 };
 
-static const struct zip_row *find_row(const struct he_node *node)
+static const struct zip_row *row_named(const char *op)
 {
-    const char *op = node->op;
     size_t k;
 
-    if (!strcmp(op, "Mod") && he_node_int(node, "fmod", 0))
-        op = "fmod";
-    else if (!strcmp(op, "BitShift"))
-        op = !strcmp(he_node_string(node, "direction", ""), "LEFT") ? "<<" : ">>";
     for (k = 0; k < sizeof rows / sizeof rows[0]; k++) {
         if (!strcmp(rows[k].op, op))
             return &rows[k];
     }
     return NULL;
+}
+
+static const struct zip_row *find_row(const struct he_node *node)
+{
+    if (!strcmp(node->op, "Mod") && he_node_int(node, "fmod", 0))
+        return row_named("fmod");
+    if (!strcmp(node->op, "BitShift"))
+        return row_named(!strcmp(he_node_string(node, "direction", ""), "LEFT") ? "<<" : ">>");
+    return row_named(node->op);
+}
+
+cpu_zip_fn cpu_zip_named_f32(const char *op)
+{
+    const struct zip_row *row = row_named(op);
+
+    return row ? row->fn[HE_FLOAT32] : NULL;
 }
 
 cpu_zip_fn cpu_zip_find_f32(const struct he_node *node)
@@ -236,16 +247,6 @@ cpu_zip_fn cpu_zip_find_f32(const struct he_node *node)
         return NULL;
     row = find_row(node);
     return row ? row->fn[HE_FLOAT32] : NULL;
-}
-
-void cpu_add_f32(void *out, const void *a, const void *b, int64_t n, int sa, int sb)
-{
-    add_f32(out, a, b, n, sa, sb);
-}
-
-void cpu_multiply_f32(void *out, const void *a, const void *b, int64_t n, int sa, int sb)
-{
-    mul_f32(out, a, b, n, sa, sb);
 }
 
 /* --- Kernels --- */

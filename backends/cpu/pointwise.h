@@ -49,8 +49,7 @@ typedef void (*cpu_zip_fn)(void *out, const void *a, const void *b, int64_t n, i
 /* The float loop of a binary operator (Sum and Mean too, whose second step is
  * Add), or NULL. */
 cpu_zip_fn cpu_zip_find_f32(const struct he_node *node);
-void cpu_add_f32(void *out, const void *a, const void *b, int64_t n, int sa, int sb);
-void cpu_multiply_f32(void *out, const void *a, const void *b, int64_t n, int sa, int sb);
+cpu_zip_fn cpu_zip_named_f32(const char *op);
 
 /* --- Walks over broadcast operands --- */
 

@@ -11,13 +11,14 @@ typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 /* Elements summed in float before the sum moves to double: 4 accumulators of 16 lanes, 16 each. */
 #define STRETCH 1024
 
-CPU_INLINE double lanes_sum(lanes a)
+/* By address: a vector as an argument would depend on the instruction set. */
+CPU_INLINE double lanes_sum(const lanes *a)
 {
     double sum = 0;
     int k;
 
     for (k = 0; k < LANES; k++)
-        sum += (double)a[k];
+        sum += (double)(*a)[k];
     return sum;
 }
 
@@ -39,7 +40,8 @@ CPU_INLINE double lanes_sum(lanes a)
             }                                                         \
             for (; end - i >= LANES; i += LANES)                      \
                 a += TERM(AT(0));                                     \
-            sum += lanes_sum((a + b) + (c + d));                      \
+            a = (a + b) + (c + d);                                    \
+            sum += lanes_sum(&a);                                     \
         }                                                             \
         for (; i < n; i++)                                            \
             sum += (double)TERM1(x[i]);                               \
@@ -75,7 +77,8 @@ CPU_VECTOR float cpu_row_dot(const float *x, const float *y, int64_t n)
 #undef PRODUCT
     for (; i < n; i++)
         sum += x[i] * y[i];
-    return sum + (float)lanes_sum((a + b) + (c + d));
+    a = (a + b) + (c + d);
+    return sum + (float)lanes_sum(&a);
 }
 
 /* Minimum and maximum in an array of lanes: a plain loop over it vectorises. */
