@@ -260,6 +260,9 @@ START_TEST(path_is_the_optimum_of_a_chain)
         double best = optimum(p, HE_OBJECTIVE_COST, false);
 
         ck_assert(place_near(value_of(p, "path", HE_OBJECTIVE_COST, NULL), best));
+        ck_assert_msg(place_near(he_place_lower_bound(p, HE_OBJECTIVE_COST), best),
+                      "the bound of a chain is %g, its optimum %g",
+                      he_place_lower_bound(p, HE_OBJECTIVE_COST), best);
         /* On a chain nothing overlaps: the sum is the makespan. */
         ck_assert(place_near(value_of(p, "path", HE_OBJECTIVE_LATENCY, NULL), best));
         ck_assert(place_near(value_of(p, "portfolio", HE_OBJECTIVE_LATENCY, NULL), best));
