@@ -133,7 +133,7 @@ struct he_session {
 he_status he_session_open(struct he_plan *plan, struct he_device **devs,
                           const struct he_session_options *options,
                           const struct he_allocator *alloc, struct he_session **out) HE_MUST_CHECK;
-/* Forgets the task times so far; no request may be in flight. */
+/* Forgets the times and counts so far; no request may be in flight. */
 void he_session_reset_times(struct he_session *session);
 
 /* context.c */

@@ -290,6 +290,13 @@ void he_session_reset_times(struct he_session *session)
 
     memset(session->task_seconds, 0, count * sizeof *session->task_seconds);
     memset(session->task_runs, 0, count * sizeof *session->task_runs);
+    for (uint32_t l = 0; l < session->plan->lane_count; l++) {
+        struct lane *lane = &session->lanes[l];
+
+        lane->busy_ns = lane->bytes_in = 0;
+        lane->copies = (struct he_copy_counter){ 0, 0 };
+    }
+    atomic_store(&session->run_count, 0);
 }
 
 he_status he_session_device(const struct he_session *session, size_t index,
