@@ -103,6 +103,11 @@ static struct od_desc as_last(const struct od_desc *plain)
     return od_desc_channels_last((size_t)plain->rank, plain->dims);
 }
 
+static int64_t round_up(int64_t channels)
+{
+    return (channels + 15) / 16 * 16;
+}
+
 static bool wants_winograd(const struct od_conv_task *t)
 {
     const struct od_conv *c = &t->conv;
@@ -116,7 +121,12 @@ static bool wants_winograd(const struct od_conv_task *t)
         if (c->strides[k] != 1 || c->dilates[k] != 0 || c->dst.dims[2 + k] < 6)
             return false;
     }
-    return true;
+    /* It works on whole groups of 16 channels and on tiles of 4 or 6 pixels: with few of
+     * either there is nothing left to gain (measured). */
+    if (c->dst.dims[2] * c->dst.dims[3] < 64 && w->dims[0] < 64)
+        return false;
+    return (w->dims[0] > 16 || w->dims[1] > 16) &&
+           10 * round_up(w->dims[0]) * round_up(w->dims[1]) < 17 * w->dims[0] * w->dims[1];
 }
 
 /* Winograd kernels take a Relu and nothing else. Is what they save worth one more
