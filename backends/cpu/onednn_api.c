@@ -238,7 +238,7 @@ od_md od_own_md_get(const struct od_own_md *own)
 }
 
 /* Several descriptors for the length of one call. */
-#define OD_MDS_MAX 9
+#define OD_MDS_MAX 4
 struct md_list {
     struct od_own_md own[OD_MDS_MAX];
     od_md md[OD_MDS_MAX];
@@ -624,57 +624,6 @@ he_status od_resample_pd(dnnl_alg_kind_t alg, const struct od_desc *src, const s
     return od_status(done, "resampling");
 }
 
-he_status od_reduce_pd(dnnl_alg_kind_t alg, const struct od_desc *src, const struct od_desc *dst,
-                       dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
-{
-    const struct od_desc *descs[] = {src, dst};
-    struct md_list m;
-    dnnl_status_t done;
-    he_status status = mds_init(&m, descs, 2);
-
-    *out = NULL;
-    if (status != HE_OK)
-        return status;
-#if DNNL_VERSION_MAJOR >= 3
-    done = od.dnnl_reduction_primitive_desc_create(out, od.engine, alg, m.md[0], m.md[1], 0.0f,
-                                                   0.0f, attr);
-#else
-    dnnl_reduction_desc_t op;
-    done = od.dnnl_reduction_desc_init(&op, alg, m.md[0], m.md[1], 0.0f, 0.0f);
-    done = from_op_desc(done, &op, attr, out);
-#endif
-    mds_fini(&m);
-    return od_status(done, "reduction");
-}
-
-he_status od_lstm_pd(const struct od_lstm *lstm, dnnl_primitive_attr_t attr,
-                     dnnl_primitive_desc_t *out)
-{
-    const struct od_desc *descs[] = {&lstm->src,  &lstm->src_h, &lstm->src_c,
-                                     &lstm->weights, &lstm->recurrent, &lstm->bias,
-                                     &lstm->dst,  &lstm->dst_h, &lstm->dst_c};
-    struct md_list m;
-    dnnl_status_t done;
-    he_status status = mds_init(&m, descs, 9);
-
-    *out = NULL;
-    if (status != HE_OK)
-        return status;
-#if DNNL_VERSION_MAJOR >= 3
-    done = od.dnnl_lstm_forward_primitive_desc_create(
-        out, od.engine, dnnl_forward_inference, lstm->direction, m.md[0], m.md[1], m.md[2],
-        m.md[3], m.md[4], NULL, NULL, m.md[5], m.md[6], m.md[7], m.md[8], 0, attr);
-#else
-    dnnl_rnn_desc_t op;
-    done = od.dnnl_lstm_forward_desc_init(&op, dnnl_forward_inference, lstm->direction, m.md[0],
-                                          m.md[1], m.md[2], m.md[3], m.md[4], m.md[5], m.md[6],
-                                          m.md[7], m.md[8], 0);
-    done = from_op_desc(done, &op, attr, out);
-#endif
-    mds_fini(&m);
-    return od_status(done, "LSTM");
-}
-
 he_status od_reorder_pd(od_md from, od_md to, dnnl_primitive_attr_t attr,
                         dnnl_primitive_desc_t *out)
 {
@@ -706,7 +655,7 @@ bool od_is_usable(dnnl_primitive_desc_t pd)
     const char *name = od_impl_name(pd);
     dnnl_primitive_t primitive;
 
-    if (strstr(name, "ref") && !strstr(name, "gemm"))
+    if ((strstr(name, "ref") && !strstr(name, "gemm")) || strstr(name, "simple_nchw"))
         return false;
     /* Some descriptors promise what code generation then cannot do. The compiled
      * kernel stays in oneDNN's cache, so that the real creation is quick. */

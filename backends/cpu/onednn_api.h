@@ -44,8 +44,7 @@
     X(dnnl_primitive_create)                                                                      \
     X(dnnl_primitive_destroy)                                                                     \
     X(dnnl_primitive_execute)                                                                     \
-    X(dnnl_reorder_primitive_desc_create)                                                         \
-    X(dnnl_concat_primitive_desc_create)
+    X(dnnl_reorder_primitive_desc_create)
 
 #if DNNL_VERSION_MAJOR >= 3
 #define OD_SYMBOLS(X)                                                                             \
@@ -64,9 +63,7 @@
     X(dnnl_lrn_forward_primitive_desc_create)                                                     \
     X(dnnl_batch_normalization_forward_primitive_desc_create)                                     \
     X(dnnl_layer_normalization_forward_primitive_desc_create)                                     \
-    X(dnnl_resampling_forward_primitive_desc_create)                                              \
-    X(dnnl_reduction_primitive_desc_create)                                                       \
-    X(dnnl_lstm_forward_primitive_desc_create)
+    X(dnnl_resampling_forward_primitive_desc_create)
 #else
 #define OD_SYMBOLS(X)                                                                             \
     OD_SYMBOLS_COMMON(X)                                                                          \
@@ -84,9 +81,7 @@
     X(dnnl_lrn_forward_desc_init)                                                                 \
     X(dnnl_batch_normalization_forward_desc_init)                                                 \
     X(dnnl_layer_normalization_forward_desc_init)                                                 \
-    X(dnnl_resampling_forward_desc_init)                                                          \
-    X(dnnl_reduction_desc_init)                                                                   \
-    X(dnnl_lstm_forward_desc_init)
+    X(dnnl_resampling_forward_desc_init)
 #endif
 
 struct od_library {
@@ -179,16 +174,6 @@ he_status od_layer_norm_pd(const struct od_desc *data, float epsilon, bool has_s
                            dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out);
 he_status od_resample_pd(dnnl_alg_kind_t alg, const struct od_desc *src, const struct od_desc *dst,
                          dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out);
-he_status od_reduce_pd(dnnl_alg_kind_t alg, const struct od_desc *src, const struct od_desc *dst,
-                       dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out);
-
-struct od_lstm {
-    dnnl_rnn_direction_t direction;
-    struct od_desc src, src_h, src_c, weights, recurrent, bias, dst, dst_h, dst_c;
-};
-he_status od_lstm_pd(const struct od_lstm *lstm, dnnl_primitive_attr_t attr,
-                     dnnl_primitive_desc_t *out);
-
 /* From one memory descriptor to another; either may come from a primitive. */
 he_status od_reorder_pd(od_md from, od_md to, dnnl_primitive_attr_t attr,
                         dnnl_primitive_desc_t *out);
@@ -212,8 +197,8 @@ od_md od_own_md_get(const struct od_own_md *own); /* NULL for an absent tensor *
 od_md od_arg_md(dnnl_primitive_desc_t pd, int arg);
 /* "jit:avx512_core", "ref:any"; borrowed from @pd. */
 const char *od_impl_name(dnnl_primitive_desc_t pd);
-/* False for oneDNN's plain-C++ fallback, which is slower than our own loops, and
- * for what cannot be created after all. */
+/* False for oneDNN's plain-C++ fallbacks, which are slower than our own loops (fifty
+ * times, for plain pools), and for what cannot be created after all. */
 bool od_is_usable(dnnl_primitive_desc_t pd);
 /* After asking for @pd with result @status: turns "unsupported" and an unusable
  * descriptor into HE_OK with *pd NULL; passes other failures on. */

@@ -13,8 +13,6 @@ he_status od_make_resize(struct od_build *b);
 he_status od_make_softmax(struct od_build *b); /* onednn_norm.c */
 he_status od_make_batch_norm(struct od_build *b);
 he_status od_make_layer_norm(struct od_build *b);
-he_status od_make_pointwise(struct od_build *b); /* one function of one tensor: onednn_point.c */
-he_status od_make_lstm(struct od_build *b);      /* onednn_lstm.c */
 
 /* Spatial attributes of Conv and the pools, made explicit (onednn_shape.c). */
 #define OD_MAX_SPATIAL 3

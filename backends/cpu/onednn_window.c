@@ -120,13 +120,80 @@ static he_status read_pool(struct od_build *b, struct od_pool *pool)
     return HE_OK;
 }
 
+/* The pool's primitive in the layout of its descriptors; *pd NULL when there is none. */
+static he_status make_pool_pd(const struct od_pool *pool, dnnl_primitive_desc_t *pd)
+{
+    dnnl_primitive_attr_t attr;
+    he_status status = od_attr(NULL, 0, &attr);
+
+    *pd = NULL;
+    if (status != HE_OK)
+        return status;
+    status = od_pool_pd(pool, attr, pd);
+    od.dnnl_primitive_attr_destroy(attr);
+    return od_keep_usable(status, pd);
+}
+
+/* A reorder between two descriptors of our own. */
+static he_status change_layout(struct od_build *b, const struct od_desc *from,
+                               struct od_operand src, const struct od_desc *to,
+                               struct od_operand dst)
+{
+    struct od_own_md a, z;
+    he_status status = od_own_md_init(&a, from);
+
+    if (status != HE_OK)
+        return status;
+    status = od_own_md_init(&z, to);
+    if (status == HE_OK)
+        status = od_add_reorder(b, od_own_md_get(&a), src, od_own_md_get(&z), dst);
+    od_own_md_fini(&z);
+    od_own_md_fini(&a);
+    return status;
+}
+
+/*
+ * Large plain images have no fast pool: there and back is ten times as fast.
+ * Not for global pools, which our own loops do at the speed of memory.
+ */
+static he_status pool_channels_last(struct od_build *b, struct od_pool *pool,
+                                    struct od_operand src, struct od_operand dst,
+                                    const struct od_epilogue *epilogue)
+{
+    struct od_pool last = *pool;
+    struct od_operand src_last, dst_last;
+    const struct od_epilogue none = {.count = 0};
+    dnnl_primitive_desc_t pd;
+    he_status status;
+
+    last.src = od_desc_channels_last((size_t)pool->src.rank, pool->src.dims);
+    last.dst = od_desc_channels_last((size_t)pool->dst.rank, pool->dst.dims);
+    status = make_pool_pd(&last, &pd);
+    if (status != HE_OK)
+        return status;
+    if (!pd)
+        return refuse(b, "no fast implementation");
+    src_last = od_work(b, od_desc_bytes(&last.src));
+    dst_last = od_work(b, od_desc_bytes(&last.dst));
+    status = change_layout(b, &pool->src, src, &last.src, src_last);
+    if (status != HE_OK) {
+        od.dnnl_primitive_desc_destroy(pd);
+        return status;
+    }
+    status = emit(b, pd, src_last, dst_last, &none);
+    if (status == HE_OK)
+        status = change_layout(b, &last.dst, dst_last, &pool->dst, dst);
+    if (status == HE_OK)
+        status = od_epilogue_apart(b, epilogue);
+    return status;
+}
+
 he_status od_make_pool(struct od_build *b)
 {
     struct od_pool pool = {.alg = dnnl_pooling_max};
     struct od_epilogue epilogue;
     struct od_operand src, dst;
-    dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_desc_t pd;
     he_status status = same_layout(b, &src, &dst, &pool.src, &pool.dst);
 
     if (status == HE_OK)
@@ -134,14 +201,14 @@ he_status od_make_pool(struct od_build *b)
     if (status == HE_OK)
         status = od_epilogue_read(b, 1, false, &epilogue);
     if (status == HE_OK)
-        status = od_attr(NULL, 0, &attr);
+        status = make_pool_pd(&pool, &pd);
     if (status != HE_OK)
         return status;
-    status = od_pool_pd(&pool, attr, &pd);
-    od.dnnl_primitive_attr_destroy(attr);
-    if (status != HE_OK)
-        return status;
-    return emit(b, pd, src, dst, &epilogue);
+    if (pd)
+        return emit(b, pd, src, dst, &epilogue);
+    if (pool.src.strides[1] == 1 || strncmp(b->anchor->op, "Global", 6) == 0)
+        return refuse(b, "no fast implementation");
+    return pool_channels_last(b, &pool, src, dst, &epilogue);
 }
 
 he_status od_make_lrn(struct od_build *b)
