@@ -49,7 +49,7 @@ static bool is_ours(const struct he_graph *graph, uint32_t value)
 {
     const struct he_value *v = &graph->values[value];
 
-    return v->dtype == HE_FLOAT32 && !v->is_opaque && he_shape_is_static(&v->shape);
+    return v->dtype == HE_FLOAT32 && !v->is_opaque && he_shape_count(&v->shape) > 0;
 }
 
 /* Everything the task reads and writes is float32 and of known shape. */

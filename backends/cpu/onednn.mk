@@ -11,6 +11,8 @@ libhe_cpu_la_SOURCES += \
 	backends/cpu/onednn_window.c \
 	backends/cpu/onednn_norm.c
 
+EXTRA_DIST += backends/cpu/ONEDNN.md
+
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_onednn
 TESTS += tests/unit/test_onednn

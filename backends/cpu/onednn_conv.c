@@ -72,6 +72,7 @@ static he_status emit(struct od_conv_task *t, dnnl_primitive_desc_t pd, bool wit
         status = od_conv_adapt(b, &t->dst_slot, dst_same, dst, false, &to, &original);
     if (status == HE_OK)
         status = od_pack(b, &t->weights, t->weight_data, od_arg_md(pd, DNNL_ARG_WEIGHTS), &packed);
+    od_constant_release(b, t->weight_data);
     if (status != HE_OK) {
         od.dnnl_primitive_desc_destroy(pd);
         return status;

@@ -97,6 +97,7 @@ static he_status fold_parameters(struct od_conv_task *t, uint32_t weights, uint3
                     t->weight_data[(r * columns + c) * window + k] * t->epilogue.scale[o];
         }
     }
+    od_constant_release(b, t->weight_data);
     t->weight_data = scaled;
     return HE_OK;
 }

@@ -173,7 +173,7 @@ he_status od_conv_tiles(struct od_conv_task *t, bool *is_done)
     dnnl_primitive_desc_t pd = NULL;
     struct od_call *call;
     int64_t tile = 1, pixels = t->conv.src.dims[0], k, columns;
-    float *weights, *bias;
+    float *weights = NULL, *bias = NULL;
     void *packed;
     he_status status;
 
@@ -214,6 +214,8 @@ he_status od_conv_tiles(struct od_conv_task *t, bool *is_done)
         status = tile_weights(t, tile, &weights, &bias);
     if (status == HE_OK)
         status = od_pack(b, &weights_desc, weights, od_arg_md(pd, DNNL_ARG_WEIGHTS), &packed);
+    od_constant_release(b, weights);
+    od_constant_release(b, t->weight_data);
     if (status != HE_OK) {
         od.dnnl_primitive_desc_destroy(pd);
         return status;

@@ -79,6 +79,7 @@ static he_status fold_parameters(struct product_task *t, uint32_t weights, uint3
             scaled[at] = t->weight_data[at] * t->alpha * (e->scale ? e->scale[c] : 1);
         }
     }
+    od_constant_release(b, t->weight_data);
     t->weight_data = scaled;
     return HE_OK;
 }
@@ -175,7 +176,7 @@ static he_status lower_source(struct product_task *t, const struct od_desc *have
     return status;
 }
 
-/* Which of the forms of one product is best; see the measurements in README.md. */
+/* Which of the forms of one product is best; see ONEDNN.md. */
 static void choose_form(const struct product_task *t, struct od_product *product)
 {
     double bytes = 4.0 * (double)t->n * (double)t->k;
@@ -233,6 +234,7 @@ static he_status constant_product(struct product_task *t)
     if (product.weights.is_any) {
         status = od_pack(b, &plain, t->weight_data, od_arg_md(pd, DNNL_ARG_WEIGHTS), &packed);
         weights = packed;
+        od_constant_release(b, t->weight_data);
     }
     if (status == HE_OK)
         status = lower_source(t, &src, od_arg_md(pd, DNNL_ARG_SRC), &from);

@@ -112,21 +112,37 @@ void *od_constant_alloc(struct od_build *b, size_t bytes)
 {
     struct od_step *step = b->step;
     const struct he_allocator *alloc = &step->alloc;
-    void *block;
+    struct od_block block = {.bytes = bytes};
 
     if (bytes > SIZE_MAX - ALIGNMENT)
         return NULL;
     if (!grow(alloc, (void **)&step->constants, &step->constant_capacity, step->constant_count,
               sizeof *step->constants))
         return NULL;
-    block = alloc->alloc(alloc->self, bytes + ALIGNMENT);
-    if (!block)
+    block.allocated = alloc->alloc(alloc->self, bytes + ALIGNMENT);
+    if (!block.allocated)
         return NULL;
+    block.start = (void *)(((uintptr_t)block.allocated + ALIGNMENT - 1) &
+                           ~(uintptr_t)(ALIGNMENT - 1));
+    memset(block.start, 0, bytes);
     step->constants[step->constant_count++] = block;
     step->base.constant_bytes += bytes;
-    block = (void *)(((uintptr_t)block + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
-    memset(block, 0, bytes);
-    return block;
+    return block.start;
+}
+
+void od_constant_release(struct od_build *b, const void *start)
+{
+    struct od_step *step = b->step;
+    size_t k;
+
+    for (k = 0; k < step->constant_count; k++) {
+        if (step->constants[k].start != start)
+            continue;
+        step->alloc.free(step->alloc.self, step->constants[k].allocated);
+        step->base.constant_bytes -= step->constants[k].bytes;
+        step->constants[k] = step->constants[--step->constant_count];
+        return;
+    }
 }
 
 he_status od_constant_floats(struct od_build *b, uint32_t value, const float **out, size_t *count)
@@ -481,7 +497,7 @@ void od_step_destroy(struct cpu_step *base)
         alloc.free(alloc.self, step->calls[k].args);
     }
     for (k = 0; k < step->constant_count; k++)
-        alloc.free(alloc.self, step->constants[k]);
+        alloc.free(alloc.self, step->constants[k].allocated);
     alloc.free(alloc.self, step->constants);
     alloc.free(alloc.self, step->calls);
     alloc.free(alloc.self, step);

@@ -46,13 +46,19 @@ struct od_call {
     size_t arg_count, arg_capacity;
 };
 
+/* One piece of constant memory; @start is @allocated, aligned. */
+struct od_block {
+    void *allocated, *start;
+    size_t bytes;
+};
+
 struct od_step {
     struct cpu_step base;
     struct he_allocator alloc;
     uint32_t threads;
     struct od_call *calls;
     size_t call_count, call_capacity;
-    void **constants; /* blocks the step owns */
+    struct od_block *constants; /* memory the step owns */
     size_t constant_count, constant_capacity;
     size_t work_bytes, scratch_bytes;
 };
@@ -88,6 +94,9 @@ void *od_constant_alloc(struct od_build *b, size_t bytes);
 /* The elements of a constant float tensor in memory that may be read as float:
  * the graph's own when aligned, else a copy. */
 he_status od_constant_floats(struct od_build *b, uint32_t value, const float **out, size_t *count);
+/* Frees what one of those two gave, when packing has made it useless. Memory that is not
+ * the step's (the graph's own) is left alone. */
+void od_constant_release(struct od_build *b, const void *start);
 /* A stretch of the workspace, 64-aligned. */
 struct od_operand od_work(struct od_build *b, size_t bytes);
 struct od_operand od_constant(const void *memory);
