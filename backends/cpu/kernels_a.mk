@@ -44,6 +44,7 @@ tests_unit_test_kernels_a_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test_kernels_a_chain
 TESTS += tests/unit/test_kernels_a_chain
 tests_unit_test_kernels_a_chain_SOURCES = tests/unit/test_kernels_a_chain.c \
+	tests/support/failing_alloc.c tests/support/failing_alloc.h \
 	tests/support/graph_builder.c tests/support/graph_builder.h
 tests_unit_test_kernels_a_chain_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/backends/cpu
 tests_unit_test_kernels_a_chain_CFLAGS = $(TEST_CFLAGS)

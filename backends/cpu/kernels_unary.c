@@ -412,6 +412,24 @@ CLIP(u16, uint16_t, 0, UINT16_MAX)
 CLIP(u32, uint32_t, 0, UINT32_MAX)
 CLIP(u64, uint64_t, 0, UINT64_MAX)
 
+/* Clip of double before opset 11: the attributes as if they were inputs. */
+static he_status clip_by_attributes(struct cpu_call *call)
+{
+    double low = (double)he_node_float(call->node, "min", -INFINITY);
+    double high = (double)he_node_float(call->node, "max", INFINITY);
+    int64_t count = cpu_count(&call->out[0]);
+    struct he_tensor in[3] = {call->in[0], {.dtype = HE_FLOAT64}, {.dtype = HE_FLOAT64}};
+    struct cpu_call inner = *call;
+
+    in[1].data = &low;
+    in[2].data = &high;
+    inner.in = in;
+    inner.in_count = 3;
+    if (count > 0)
+        cpu_parallel(call->team, count, CPU_GRAIN_CHEAP, clip_part_f64, &inner);
+    return HE_OK;
+}
+
 static he_status clip_run(struct cpu_call *call)
 {
     void (*part)(void *, int64_t, int64_t) = NULL;
@@ -419,6 +437,8 @@ static he_status clip_run(struct cpu_call *call)
     int64_t count = cpu_count(&call->out[0]);
     size_t k;
 
+    if (call->node->opset < 11 && call->in[0].dtype == HE_FLOAT64)
+        return clip_by_attributes(call);
     for (k = 1; k < 3; k++) {
         if (cpu_has_input(call, k) &&
             (cpu_count(&call->in[k]) != 1 || call->in[k].dtype != call->in[0].dtype))

@@ -12,6 +12,7 @@
 
 #include "core/size.h"
 #include "program.h"
+#include "support/failing_alloc.h"
 #include "support/graph_builder.h"
 
 #define MAX_VALUES 40
@@ -450,6 +451,46 @@ START_TEST(what_is_not_a_float_chain_is_refused)
 }
 END_TEST
 
+/* A periodic constant, a batch norm, several instructions: every kind of memory a chain has. */
+START_TEST(running_out_of_memory_leaves_nothing_behind)
+{
+    static const float ones[] = {1, 1, 1};
+    struct failing_alloc failing;
+    struct scene s;
+    struct he_shape shape = build_shape("2,3,5,5"), channels = build_shape("3,1,1");
+    uint32_t inputs[5], normal, out;
+    he_status status;
+    size_t n = 0;
+
+    scene_init(&s);
+    s.layout = HE_LAYOUT_CHANNELS_LAST;
+    inputs[0] = add_input(&s, &shape);
+    for (int k = 1; k < 5; k++)
+        inputs[k] = build_constant(s.graph, "one", HE_FLOAT32, "3", ones);
+    normal = build_value(s.graph, "n", HE_FLOAT32, "2,3,5,5");
+    build_node(s.graph, "BatchNormalization", 5, inputs, 1, &normal);
+    s.truth[normal] = random_numbers(150);
+    out = add_node(&s, "Mul", &shape, normal, add_constant(&s, &channels));
+    scene_finish(&s, out, &shape);
+    do {
+        struct cpu_compile c = {.region = &s.region, .slot_of = s.slot_of, .threads = 1};
+
+        failing_alloc_init(&failing, n);
+        c.alloc = failing.alloc;
+        status = cpu_chain_step(&c, &s.graph->tasks[0], &s.step);
+        if (status == HE_OK)
+            s.step->ops->destroy(s.step);
+        else
+            ck_assert_int_eq(status, HE_ERR_NO_MEMORY);
+        s.step = NULL;
+        ck_assert_uint_eq(failing.live, 0);
+    } while (status != HE_OK && ++n < 100);
+    ck_assert_uint_ge(n, 7);
+    ck_assert_uint_lt(n, 100);
+    scene_free(&s);
+}
+END_TEST
+
 START_TEST(mixed_layouts_are_refused)
 {
     struct scene s;
@@ -479,6 +520,7 @@ int main(void)
     tcase_add_loop_test(tc, a_batch_norm_with_constants_is_two_instructions, 0, 2);
     tcase_add_loop_test(tc, what_is_not_a_float_chain_is_refused, 0, 5);
     tcase_add_test(tc, mixed_layouts_are_refused);
+    tcase_add_test(tc, running_out_of_memory_leaves_nothing_behind);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
