@@ -95,8 +95,9 @@ static he_status make_kernels(struct opencl_instance *instance)
 
         if (step->kernel == HE_NONE)
             continue;
-        name_kernel(step->kernel, name);
-        instance->kernels[s] = program->dev->cl->clCreateKernel(program->program, name, &error);
+        name_kernel(step->kernel % program->kernels_per_program, name);
+        instance->kernels[s] = program->dev->cl->clCreateKernel(
+            program->programs[step->kernel / program->kernels_per_program], name, &error);
         if (!instance->kernels[s])
             return opencl_failed(error, "clCreateKernel");
         for (uint32_t k = 0; k < step->ref_count && status == HE_OK; k++)

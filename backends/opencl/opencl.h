@@ -148,7 +148,9 @@ struct opencl_program {
     uint32_t step_count, step_capacity;
     char **bodies; /* per kernel: its text without the name, to find equal ones */
     uint32_t kernel_count, kernel_capacity;
-    cl_program program; /* NULL without kernels */
+    /* Each builds kernels_per_program kernels, named k0, k1... in it. */
+    cl_program *programs;
+    uint32_t program_count, kernels_per_program;
     size_t workspace_bytes, constant_bytes;
 };
 

@@ -21,26 +21,26 @@ he_status opencl_task_supported(struct opencl_device *dev, const struct he_graph
 }
 
 /* The compiler's complaint, in the error sentence as far as it fits. */
-static he_status build_failed(struct opencl_program *program, cl_int error)
+static he_status build_failed(struct opencl_device *dev, cl_program built, cl_int error)
 {
-    struct opencl_device *dev = program->dev;
     char *log;
     size_t size = 0;
 
-    if (dev->cl->clGetProgramBuildInfo(program->program, dev->id, CL_PROGRAM_BUILD_LOG, 0, NULL,
-                                       &size) != CL_SUCCESS || !size)
+    if (dev->cl->clGetProgramBuildInfo(built, dev->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) !=
+            CL_SUCCESS || !size)
         return opencl_failed(error, "clBuildProgram");
     log = opencl_alloc(&dev->alloc, size + 1, 1);
     if (!log)
         return opencl_no_memory();
-    dev->cl->clGetProgramBuildInfo(program->program, dev->id, CL_PROGRAM_BUILD_LOG, size, log,
-                                   NULL);
+    dev->cl->clGetProgramBuildInfo(built, dev->id, CL_PROGRAM_BUILD_LOG, size, log, NULL);
     he_error_set(HE_ERR_DEVICE, "clBuildProgram: %s: %.300s", opencl_error_name(error), log);
     opencl_free(&dev->alloc, log);
     return HE_ERR_DEVICE;
 }
 
-static he_status build_source(struct opencl_program *program)
+/* Builds kernels [first, end) as one OpenCL program. */
+static he_status build_some(struct opencl_program *program, uint32_t first, uint32_t end,
+                            cl_program *out)
 {
     struct opencl_device *dev = program->dev;
     struct opencl_text source;
@@ -51,8 +51,8 @@ static he_status build_source(struct opencl_program *program)
     opencl_text_init(&source, &dev->alloc);
     if (dev->found->has_fp64)
         opencl_text_printf(&source, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
-    for (uint32_t k = 0; k < program->kernel_count; k++) {
-        opencl_text_printf(&source, "__kernel void k%u", k);
+    for (uint32_t k = first; k < end; k++) {
+        opencl_text_printf(&source, "__kernel void k%u", k - first);
         opencl_text_append(&source, program->bodies[k], strlen(program->bodies[k]));
     }
     if (source.failed) {
@@ -60,17 +60,42 @@ static he_status build_source(struct opencl_program *program)
         goto fini;
     }
     text = opencl_text_string(&source);
-    program->program = dev->cl->clCreateProgramWithSource(dev->context, 1, &text, &source.size,
-                                                          &error);
-    if (!program->program) {
+    *out = dev->cl->clCreateProgramWithSource(dev->context, 1, &text, &source.size, &error);
+    if (!*out) {
         status = opencl_failed(error, "clCreateProgramWithSource");
         goto fini;
     }
-    error = dev->cl->clBuildProgram(program->program, 1, &dev->id, "-cl-std=CL1.2", NULL, NULL);
+    error = dev->cl->clBuildProgram(*out, 1, &dev->id, "-cl-std=CL1.2", NULL, NULL);
     if (error != CL_SUCCESS)
-        status = build_failed(program, error);
+        status = build_failed(dev, *out, error);
 fini:
     opencl_text_fini(&source);
+    return status;
+}
+
+/*
+ * PoCL works on the whole program again for each kernel it finishes, and keeps what it
+ * built by the program's text: a program for each kernel is faster to build, and a kernel
+ * that some other region had is there already. Others start a compiler for each
+ * program, so they get all kernels at once.
+ */
+static he_status build_source(struct opencl_program *program)
+{
+    struct opencl_device *dev = program->dev;
+    uint32_t step = dev->found->is_cpu ? 1 : program->kernel_count;
+    he_status status = HE_OK;
+
+    program->kernels_per_program = step;
+    program->programs = opencl_alloc(&dev->alloc, (program->kernel_count + step - 1) / step,
+                                     sizeof(cl_program));
+    if (!program->programs)
+        return opencl_no_memory();
+    for (uint32_t first = 0; first < program->kernel_count && status == HE_OK; first += step) {
+        uint32_t end = program->kernel_count - first < step ? program->kernel_count : first + step;
+
+        /* Counted even when it fails: there may be something to release. */
+        status = build_some(program, first, end, &program->programs[program->program_count++]);
+    }
     return status;
 }
 
@@ -140,8 +165,10 @@ void opencl_program_destroy(struct opencl_program *program)
         return;
     dev = program->dev;
     alloc = &dev->alloc;
-    if (program->program)
-        dev->cl->clReleaseProgram(program->program);
+    for (uint32_t k = 0; k < program->program_count; k++)
+        if (program->programs[k])
+            dev->cl->clReleaseProgram(program->programs[k]);
+    opencl_free(alloc, program->programs);
     for (uint32_t k = 0; k < program->constant_count; k++)
         opencl_buffer_destroy(dev, program->constants[k].buffer);
     for (uint32_t k = 0; k < program->kernel_count; k++)
