@@ -132,34 +132,39 @@ static he_status check_transfers(const struct he_plan *plan)
     return status;
 }
 
+/* Every task in one region, on that region's device; and no edge leads to a region before its
+ * own. That order is a proof: a path that leaves a region cannot come back to it, so
+ * each is convex and the graph of regions has no cycle. */
 static he_status check_regions(const struct he_plan *plan)
 {
     const struct he_problem *p = plan->problem;
-    bool *members = calloc((size_t)p->task_count + 1, sizeof *members);
-    uint32_t *seen = calloc((size_t)p->task_count + 1, sizeof *seen);
-    he_status status = members && seen ? HE_OK : he_no_memory();
+    uint32_t *region_of = malloc(((size_t)p->task_count + 1) * sizeof *region_of);
+    he_status status = region_of ? HE_OK : he_no_memory();
 
-    /* Linear in tasks per region: regions are few, or small. */
+    for (uint32_t t = 0; t < p->task_count && status == HE_OK; t++)
+        region_of[t] = HE_NONE;
     for (uint32_t k = 0; k < plan->part_count && status == HE_OK; k++) {
         const struct he_part *part = &plan->parts[k];
 
-        for (uint32_t t = 0; t < part->task_count; t++) {
-            members[part->tasks[t]] = true;
-            seen[part->tasks[t]]++;
-            if (plan->placement.device[part->tasks[t]] != part->device)
-                status = broken("its region runs elsewhere", p->task_ids[part->tasks[t]]);
+        for (uint32_t i = 0; i < part->task_count && status == HE_OK; i++) {
+            uint32_t t = part->tasks[i];
+
+            if (region_of[t] != HE_NONE)
+                status = broken("it is in two regions", p->task_ids[t]);
+            else if (plan->placement.device[t] != part->device)
+                status = broken("its region runs elsewhere", p->task_ids[t]);
+            region_of[t] = k;
         }
-        if (!he_partition_is_convex(p, members))
-            status = broken("its region is not convex", p->task_ids[part->tasks[0]]);
-        for (uint32_t t = 0; t < part->task_count; t++)
-            members[part->tasks[t]] = false;
     }
     for (uint32_t t = 0; t < p->task_count && status == HE_OK; t++) {
-        if (seen[t] != 1)
-            status = broken("it is in no region, or in two", p->task_ids[t]);
+        if (region_of[t] == HE_NONE)
+            status = broken("it is in no region", p->task_ids[t]);
     }
-    free(members);
-    free(seen);
+    for (uint32_t e = 0; e < p->edge_count && status == HE_OK; e++) {
+        if (region_of[p->edges[e].from] > region_of[p->edges[e].to])
+            status = broken("its region runs before its input's", p->task_ids[p->edges[e].to]);
+    }
+    free(region_of);
     return status;
 }
 
