@@ -143,7 +143,7 @@ static const struct {
     { "devices: [{id: \"GPU:0\", power: -5W}]", "'-5W' is negative" },
     { "devices: [{id: \"GPU:0\", mem: nan}]", "'nan' is not a quantity" },
     { "devices: [{id: \"GPU:0\", mem: inf}]", "'inf' is not a quantity" },
-    { "devices: [{id: \"GPU:0\", mem: 1e300GB}]", "out of range" },
+    { "devices: [{id: \"GPU:0\", mem: 1e300GB}]", "'1e300GB' is too large" },
     { "devices: [{id: \"GPU:0\", threads: 2.5}]", "'2.5' is not a whole number" },
     { "devices: [{id: \"GPU:0\", threads: 0}]", "out of range" },
     { "devices: [{id: \"GPU:0\", simulated: perhaps}]", "'perhaps' is neither true nor false" },
