@@ -16,7 +16,8 @@ EXTRA_DIST += backends/cpu/ONEDNN.md
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_onednn
 TESTS += tests/unit/test_onednn
-tests_unit_test_onednn_SOURCES = tests/unit/test_onednn.c
+tests_unit_test_onednn_SOURCES = tests/unit/test_onednn.c \
+	tests/support/task_bench.c tests/support/task_bench.h tests/support/task_reference.c
 tests_unit_test_onednn_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_onednn_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_onednn_LDADD = $(TEST_LIBS)
