@@ -470,6 +470,8 @@ static he_status read_document(struct reader *r, const struct he_json *document)
         return bad(r, contention, "true or false");
     r->problem->name = name ? name->string : "";
     r->problem->has_contention = !contention || contention->boolean;
+    /* A task's "memory" is all it says of memory; edges say what travels. */
+    r->problem->ignores_tensors = true;
     status = devices ? read_devices(r, devices) : take_machine_devices(r);
     if (status == HE_OK)
         status = read_links(r, he_json_get(document, "links"));
