@@ -398,8 +398,11 @@ void opencl_pointwise_emit(struct opencl_build *b, const struct he_node *node, c
         snprintf(operands.names[0], sizeof operands.names[0], "v%u", node->outputs[0]);
         for (uint32_t k = 1; k < node->input_count; k++) {
             memcpy(operands.names[1], operands.names[k], sizeof operands.names[1]);
+            text = variadic->text;
+            if (he_dtype_is_integer(dtype)) /* no NaN: compilers find v != v odd there */
+                text = opencl_is(node, "Max") ? "($0 < $1 ? $1 : $0)" : "($0 > $1 ? $1 : $0)";
             opencl_text_printf(&b->body, "v%u = (%s)(", node->outputs[0], type);
-            expand(b, variadic->text, &operands, type);
+            expand(b, text, &operands, type);
             opencl_line(b, ");");
         }
         if (opencl_is(node, "Mean"))

@@ -107,7 +107,7 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
     const struct he_value *x = opencl_input(b, node, 0);
     const struct reduction *r = reductions;
     bool reduced[HE_MAX_RANK], is_nothing, is_float;
-    const char *type, *start;
+    const char *type, *start, *each;
     struct opencl_rows rows;
     struct walk w;
     int operand;
@@ -129,6 +129,11 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
     operand = opencl_read(b, node->inputs[0]);
     opencl_offset(b, "base", "row", w.kept, w.kept_dims, w.kept_strides, 0);
     start = r->start;
+    each = r->step;
+    if (!is_float && strcmp(r->op, "ReduceMax") == 0)
+        each = "acc = acc < v ? v : acc;";
+    else if (!is_float && strcmp(r->op, "ReduceMin") == 0)
+        each = "acc = acc > v ? v : acc;";
     if (!is_float && (strcmp(r->op, "ReduceMax") == 0 || strcmp(r->op, "ReduceMin") == 0)) {
         /* Max and Min of integers start from an element. */
         opencl_line(b, "%s acc = x%d[base];", type, operand);
@@ -141,7 +146,7 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
         opencl_join_lanes(b, &rows, "top", "fmax(l, r)");
         opencl_line(b, "if (isinf(top)) top = 0.0f;");
     }
-    emit_loop(b, &w, operand, type, r->step);
+    emit_loop(b, &w, operand, type, each);
     opencl_join_lanes(b, &rows, "acc", r->join);
     opencl_line(b, "const uint length = %lldu;\nif (lane == 0u) {", LL(w.length));
     opencl_result(b, "row", r->end ? r->end : "acc");
