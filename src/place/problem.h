@@ -173,7 +173,7 @@ bool he_strategy_find(const char *strategy, enum he_objective *objective);
 
 /* What the planner calls: the policy behind @strategy (latency_aware, throughput, cost,
  * energy_aware, or a policy's name), then the guard: the best feasible single-device plan
- * replaces an answer that is worse (its policy is "single"). Gives the winner and its schedule.
+ * replaces an answer that is worse (its policy is "single"), but for "priority", the baseline. Gives the winner and its schedule.
  * HE_ERR_SETTING for an unknown strategy (with the nearest one), HE_ERR_UNSUPPORTED for a task
  * that runs nowhere, HE_ERR_BUDGET when nothing fits, with the smallest budget that would do. */
 he_status he_place(const struct he_problem *problem, const char *strategy,
