@@ -263,7 +263,7 @@ static void undo_move(struct balance *b)
 
 static void anneal(struct balance *b, const struct he_place_options *options)
 {
-    uint64_t deadline_ns = he_place_deadline(options), begin_ns = he_now_ns();
+    uint64_t deadline_ns = he_place_deadline(options), begin_ns = he_place_now_ns(options);
     double moves = fmin(MOST_MOVES, fmax(LEAST_MOVES, MOVES_PER_UNIT * b->units.count));
     /* One move changes a small pipeline by much. */
     double hot = fmin(0.3, fmax(0.02, 2.0 / b->units.count)), cold = hot / 100.0;
@@ -278,7 +278,7 @@ static void anneal(struct balance *b, const struct he_place_options *options)
             double done = k / moves;
 
             if (deadline_ns) {
-                uint64_t moment = he_now_ns();
+                uint64_t moment = he_place_now_ns(options);
 
                 if (moment >= deadline_ns)
                     break;

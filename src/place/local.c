@@ -236,10 +236,11 @@ static he_status step(struct search *s, double temperature)
 }
 
 /* One cooling from the best so far; until @end_ns when it is not 0, else @steps steps. */
-static he_status cool(struct search *s, double hot, double cold, uint32_t steps, uint64_t end_ns)
+static he_status cool(struct search *s, const struct he_place_options *options, double hot,
+                      double cold, uint32_t steps, uint64_t end_ns)
 {
     double scale = s->contest->value, temperature = hot * scale;
-    uint64_t begin_ns = end_ns ? he_now_ns() : 0;
+    uint64_t begin_ns = end_ns ? he_place_now_ns(options) : 0;
 
     go_to_best(s);
     for (uint32_t k = 0; end_ns || k < steps; k++) {
@@ -249,7 +250,7 @@ static he_status cool(struct search *s, double hot, double cold, uint32_t steps,
             double done = (double)k / steps;
 
             if (end_ns) {
-                uint64_t now = he_now_ns();
+                uint64_t now = he_place_now_ns(options);
 
                 if (now >= end_ns)
                     break;
@@ -269,7 +270,7 @@ he_status he_local_search(struct he_contest *contest, const struct he_problem *p
 {
     struct search s = { .contest = contest, .problem = p };
     struct he_arena scratch;
-    uint64_t begin_ns = he_now_ns(), deadline_ns = he_place_deadline(options);
+    uint64_t begin_ns = he_place_now_ns(options), deadline_ns = he_place_deadline(options);
     double things = (double)p->task_count + p->edge_count + 8.0, hot;
     uint32_t steps = (uint32_t)(effort * fmin(MOST_STEPS, JUDGED_THINGS / things) / ROUNDS);
     he_status status;
@@ -294,7 +295,7 @@ he_status he_local_search(struct he_contest *contest, const struct he_problem *p
 
         if (deadline_ns)
             end_ns = begin_ns + (deadline_ns - begin_ns) * (uint64_t)(round + 1) / ROUNDS;
-        status = cool(&s, hot / (1 + round), hot / 50.0, steps, end_ns);
+        status = cool(&s, options, hot / (1 + round), hot / 50.0, steps, end_ns);
     }
     he_arena_fini(&scratch);
     return status;

@@ -115,7 +115,7 @@ static he_status plan_set(struct planner *planner, const bool *may_use, uint32_t
     he_arena_init(&arena, &planner->problem->arena.alloc);
     status = make_view(planner->problem, may_use, &arena, &view);
     if (planner->deadline_ns) {
-        uint64_t now = he_now_ns();
+        uint64_t now = he_place_now_ns(&options);
 
         options.time_limit =
             now < planner->deadline_ns ? (double)(planner->deadline_ns - now) * 1e-9 / sets_left

@@ -14,12 +14,18 @@ he_policy_run he_policy_priority, he_policy_cost, he_policy_heft, he_policy_peft
     he_policy_local, he_policy_exact, he_policy_portfolio, he_policy_throughput, he_policy_energy,
     he_policy_fit; /* anything within the limits; not in the table */
 
-/* When to stop, as he_now_ns() tells it; 0: there is no limit. */
+/* The clock that the time limit is about. */
+static inline uint64_t he_place_now_ns(const struct he_place_options *options)
+{
+    return options->counts_cpu_time ? he_thread_cpu_ns() : he_now_ns();
+}
+
+/* When to stop, as he_place_now_ns() tells it; 0: there is no limit. */
 static inline uint64_t he_place_deadline(const struct he_place_options *options)
 {
     if (!(options->time_limit > 0.0))
         return 0;
-    return he_now_ns() + (uint64_t)(fmin(options->time_limit, 1e6) * 1e9);
+    return he_place_now_ns(options) + (uint64_t)(fmin(options->time_limit, 1e6) * 1e9);
 }
 
 /* A policy's answer on probation: keeps the best of what it is shown, by the judge. */

@@ -68,7 +68,7 @@ static he_status try_lists(struct portfolio *f)
         he_rank_upward(p, (enum he_rank_kind)(k / 9), weights[k / 3 % 3], rank);
         if (done + cells > LIST_WORK && !f->deadline_ns && k > 0)
             break;
-        if (f->deadline_ns && k > 0 && he_now_ns() >= f->deadline_ns)
+        if (f->deadline_ns && k > 0 && he_place_now_ns(f->options) >= f->deadline_ns)
             break;
         done += cells;
         status = try_rule(f, &units, &rule, device, order);
@@ -130,7 +130,7 @@ static he_status search(struct portfolio *f)
             return status; /* proven */
     }
     if (f->deadline_ns) {
-        uint64_t now = he_now_ns();
+        uint64_t now = he_place_now_ns(f->options);
 
         if (now >= f->deadline_ns)
             return HE_OK;

@@ -140,6 +140,9 @@ struct he_place_options {
      * with a limit the searches go on until the clock says stop. */
     double time_limit;
     uint64_t seed;
+    /* The limit counts CPU seconds of the calling thread: figures that do not depend on
+     * what else a machine is doing. */
+    bool counts_cpu_time;
 };
 
 /* A policy, one per file; src/place/policies.c holds the table. run() gives an answer in

@@ -34,7 +34,7 @@ struct solver {
 
 static bool is_late(const struct solver *s)
 {
-    return s->deadline_ns && he_now_ns() > s->deadline_ns;
+    return s->deadline_ns && he_place_now_ns(s->options) > s->deadline_ns;
 }
 
 static void record(struct solver *s)
