@@ -75,14 +75,23 @@ static he_status plan_graph(struct job *job)
                           &he_allocator_default, &job->plan);
 }
 
-static int print_json(const struct he_plan *plan)
+static int print_json(const struct he_plan *plan, const struct tool_args *args)
 {
     struct he_json_writer json;
     struct he_text text;
+    he_status status = HE_OK;
 
     he_text_init(&text, NULL);
     he_json_begin(&json, &text, true);
-    he_plan_write_json(plan, &json);
+    he_json_object(&json, NULL);
+    he_plan_write_members(plan, &json);
+    if (args->has_explain)
+        status = he_plan_explain_json(plan, args->explain, &json);
+    if (status != HE_OK) {
+        he_text_fini(&text);
+        return tool_fail(status);
+    }
+    he_json_object_end(&json);
     he_text_append(&text, "\n", 1);
     return tool_print(&text);
 }
@@ -129,7 +138,7 @@ static int report(struct job *job)
     if (status != HE_OK)
         return tool_fail(status);
     if (args->json)
-        return print_json(job->plan);
+        return print_json(job->plan, args);
     if (!args->has_explain) {
         print_summary(job->plan);
         return EXIT_DONE;
@@ -167,8 +176,10 @@ const struct tool_command cmd_plan = {
     .usage = "plan (-m FILE.onnx | --graph FILE.json) [-o plan.json] [--explain [TASK]]",
     .options = "graph output explain time-limit check threads",
     .details = "Cuts the model into tasks and places them, or places the tasks of a graph file.\n"
-               "--json prints the whole plan, -o saves it for `hetero run --plan`, --explain says\n"
-               "for each task what every device would cost and what would change the choice.",
+               "--json prints the whole plan, -o saves it for `hetero run --plan`. --explain says for\n"
+               "each task what every device would cost, why one won, and what other machines would\n"
+               "change: faster links, more memory, one device more or less; with --json as\n"
+               "\"explanations\" and \"what_if\".",
     .examples = "  hetero plan -m model.onnx --explain\n"
                 "  hetero plan -m model.onnx -d CPU:0,GPU:0 -o plan.json\n"
                 "  hetero plan --graph graph.json --strategy throughput --json\n"

@@ -1,31 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Why each task runs where it does: every candidate with the terms of its cost,
- * evaluated by moving the one task there and leaving the rest, and what would
- * flip the choice. Moving one task is what a reader can check by hand; the
+ * The terms behind each choice: every candidate is judged by moving the one task
+ * there and leaving the rest. That is what a reader can check by hand; the
  * policy itself may have weighed larger moves.
  */
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "core/words.h"
-#include "plan/plan.h"
+#include "plan/explain.h"
 
-static const char *const source_words[] = {
-    [HE_COST_ROOFLINE] = "roofline",
-    [HE_COST_LEARNT] = "roofline x learnt factor",
-    [HE_COST_MEASURED] = "measured",
-    [HE_COST_CANNOT] = "cannot run",
-};
-
-static void put_seconds(struct he_text *out, double seconds)
+he_status he_explainer_init(struct he_explainer *x, const struct he_plan *plan)
 {
-    if (seconds >= 1)
-        he_text_printf(out, "%.3f s", seconds);
-    else if (seconds >= 1e-3)
-        he_text_printf(out, "%.3f ms", seconds * 1e3);
-    else
-        he_text_printf(out, "%.2f us", seconds * 1e6);
+    const struct he_problem *p = plan->problem;
+
+    *x = (struct he_explainer){ .plan = plan };
+    he_arena_init(&x->arena, &plan->arena.alloc);
+    x->device = he_alloc(&plan->arena.alloc, p->task_count, sizeof *x->device);
+    x->candidates = he_alloc(&plan->arena.alloc, p->device_count, sizeof *x->candidates);
+    if ((!x->device && p->task_count) || !x->candidates)
+        return he_no_memory();
+    memcpy(x->device, plan->placement.device, p->task_count * sizeof *x->device);
+    return he_judge_init(&x->judge, p);
+}
+
+void he_explainer_fini(struct he_explainer *x)
+{
+    if (!x->plan)
+        return;
+    he_judge_fini(&x->judge);
+    he_free(&x->plan->arena.alloc, x->device);
+    he_free(&x->plan->arena.alloc, x->candidates);
+    he_arena_fini(&x->arena);
 }
 
 /* Seconds the task's tensors spend on links when it runs on @device. */
@@ -48,163 +55,153 @@ static double transfer_seconds(const struct he_plan *plan, uint32_t task, uint32
     return sum;
 }
 
-/* The plan's value with only @task moved; INFINITY when that is not feasible. */
-static double value_if_moved(const struct he_plan *plan, uint32_t task, uint32_t device,
-                             struct he_arena *arena)
+/* In the schedule just judged: from the arrival of the last input to the start. */
+static double queue_seconds(const struct he_explainer *x, uint32_t task)
 {
-    struct he_placement moved = plan->placement;
-    struct he_schedule schedule;
+    const struct he_problem *p = x->plan->problem;
+    double ready = 0;
 
-    moved.device = he_arena_copy(arena, plan->placement.device,
-                                 plan->problem->task_count * sizeof *moved.device);
-    if (!moved.device)
-        return INFINITY;
-    moved.device[task] = device;
-    if (he_place_evaluate(plan->problem, &moved, arena, &schedule) != HE_OK)
-        return INFINITY;
-    return he_schedule_value(&schedule, plan->objective);
-}
+    for (uint32_t k = p->in_start[task]; k < p->in_start[task + 1]; k++) {
+        uint32_t e = p->in_edges[k], from = p->edges[e].from;
+        bool is_sent = p->devices[x->device[from]].memory_node !=
+                       p->devices[x->device[task]].memory_node;
 
-static void put_cost(const struct he_plan *plan, uint32_t task, uint32_t device,
-                     struct he_text *out)
-{
-    const struct he_cost *cost;
-
-    if (!plan->costs)
-        return;
-    cost = &plan->costs[(size_t)task * plan->problem->device_count + device];
-    he_text_printf(out, " (%s +-%.0f %%", source_words[cost->source], cost->spread * 100);
-    if (cost->source == HE_COST_ROOFLINE || cost->source == HE_COST_LEARNT) {
-        he_text_printf(out, ": compute ");
-        put_seconds(out, cost->compute_seconds);
-        he_text_printf(out, ", memory ");
-        put_seconds(out, cost->memory_seconds);
-        he_text_printf(out, ", launch ");
-        put_seconds(out, cost->launch_seconds);
+        ready = fmax(ready, is_sent ? x->judge.sent_finish[e] : x->judge.finish[from]);
     }
-    if (cost->border_seconds > 0) {
-        he_text_printf(out, ", model inputs/outputs ");
-        put_seconds(out, cost->border_seconds);
-    }
-    he_text_printf(out, ")");
+    return fmax(0, x->judge.start[task] - ready);
 }
 
 /* How much faster something that takes @seconds must be to save @loss; 0 when it cannot. */
 static double needed_speed_up(double seconds, double loss)
 {
-    return seconds > loss * 1.001 ? seconds / (seconds - loss) : 0;
+    return loss > 0 && seconds > loss * 1.001 ? seconds / (seconds - loss) : 0;
 }
 
-/* What would have to change for @device to win: its execution or its transfers. */
-static void put_flip(const struct he_plan *plan, uint32_t task, uint32_t device, double loss,
-                     struct he_text *out)
+static const char *cannot_run_reason(const struct he_plan *plan, uint32_t task, uint32_t device)
 {
-    double exec = needed_speed_up(he_problem_time(plan->problem, task, device), loss);
-    double links = needed_speed_up(transfer_seconds(plan, task, device), loss);
+    const char *reason =
+        plan->costs ? plan->costs[(size_t)task * plan->problem->device_count + device].reason : NULL;
 
-    if (loss <= plan->value * 1e-6)
-        he_text_printf(out, "; as good");
-    else if (exec > 0 && links > 0)
-        he_text_printf(out, "; flips if it runs %.2fx faster there or its links are %.2fx faster",
-                       exec, links);
-    else if (exec > 0)
-        he_text_printf(out, "; flips if it runs %.2fx faster there", exec);
-    else if (links > 0)
-        he_text_printf(out, "; flips if its links are %.2fx faster", links);
-    else
-        he_text_printf(out, "; flips only if neighbours move there too");
+    return reason ? reason : "no time is given";
 }
 
-static void explain_candidate(const struct he_plan *plan, uint32_t task, uint32_t device,
-                              struct he_arena *arena, struct he_text *out)
+static he_status judge_candidate(struct he_explainer *x, uint32_t task, struct he_candidate *c)
 {
-    const struct he_problem *p = plan->problem;
-    double time = he_problem_time(p, task, device), moved;
-    bool is_chosen = plan->placement.device[task] == device;
+    const struct he_plan *plan = x->plan;
+    he_status status;
 
-    he_text_printf(out, "  %c %-10s ", is_chosen ? '*' : ' ', p->devices[device].id);
-    if (!isfinite(time)) {
-        const char *reason = NULL;
-
-        if (plan->costs)
-            reason = plan->costs[(size_t)task * p->device_count + device].reason;
-        he_text_printf(out, "cannot run: %s\n", reason ? reason : "no time is given");
-        return;
+    x->device[task] = c->device;
+    status = he_judge_run(&x->judge, x->device, plan->placement.order, false);
+    if (status == HE_OK && x->judge.shortfall.kind == HE_FITS) {
+        c->value = he_figures_value(&x->judge.figures, plan->objective);
+        c->queue = queue_seconds(x, task);
+        c->exec_flip = needed_speed_up(c->exec, c->value - plan->value);
+        c->link_flip = needed_speed_up(c->transfer, c->value - plan->value);
+    } else if (status == HE_OK) {
+        (void)he_shortfall_error(plan->problem, &x->judge.shortfall, x->device);
+        c->reason = he_arena_string(&x->arena, he_error_message(), strlen(he_error_message()));
+        if (!c->reason)
+            status = he_no_memory();
     }
-    he_text_printf(out, "exec ");
-    put_seconds(out, time);
-    put_cost(plan, task, device, out);
-    he_text_printf(out, ", transfer ");
-    put_seconds(out, transfer_seconds(plan, task, device));
-    if (p->devices[device].busy_watts > 0)
-        he_text_printf(out, ", energy %.3g J", time * p->devices[device].busy_watts);
-    he_text_printf(out, ", memory %.3g MB", p->task_memory[task] * 1e-6);
-    if (is_chosen) {
-        he_text_printf(out, ", starts at ");
-        put_seconds(out, plan->schedule.start[task]);
-        he_text_printf(out, " <- chosen\n");
-        return;
-    }
-    moved = value_if_moved(plan, task, device, arena);
-    if (!isfinite(moved)) {
-        he_text_printf(out, "; does not fit there: %s\n", he_error_message());
-        return;
-    }
-    he_text_printf(out, "; plan would be %+.2f %%", (moved / plan->value - 1) * 100);
-    put_flip(plan, task, device, moved - plan->value, out);
-    he_text_printf(out, "\n");
+    x->device[task] = plan->placement.device[task];
+    return status;
 }
 
-static void explain_task(const struct he_plan *plan, uint32_t task, struct he_arena *arena,
-                         struct he_text *out)
+he_status he_explain_task(struct he_explainer *x, uint32_t task)
 {
+    const struct he_plan *plan = x->plan;
     const struct he_problem *p = plan->problem;
 
-    he_text_printf(out, "%s", p->task_ids[task]);
-    if (plan->graph) {
-        const struct he_task *t = &plan->graph->tasks[task];
+    he_arena_fini(&x->arena);
+    he_arena_init(&x->arena, &plan->arena.alloc);
+    for (uint32_t d = 0; d < p->device_count; d++) {
+        struct he_candidate *c = &x->candidates[d];
+        he_status status;
 
-        he_text_printf(out, " [");
-        for (uint32_t k = 0; k < t->node_count; k++)
-            he_text_printf(out, "%s%s", k ? "+" : "", plan->graph->nodes[t->nodes[k]].op);
-        he_text_printf(out, ", %.3g MFLOP, %.3g MB]", t->work.flops * 1e-6,
-                       (t->work.read_bytes + t->work.write_bytes) * 1e-6);
-    }
-    he_text_printf(out, " runs on %s\n", p->devices[plan->placement.device[task]].id);
-    for (uint32_t d = 0; d < p->device_count; d++)
-        explain_candidate(plan, task, d, arena, out);
-}
-
-static he_status unknown_task(const struct he_plan *plan, const char *task)
-{
-    const char *nearest = he_nearest_word(task, plan->problem->task_ids, plan->problem->task_count);
-
-    if (nearest)
-        return he_error_set(HE_ERR_NOT_FOUND, "the plan has no task '%s', did you mean '%s'?", task,
-                            nearest);
-    return he_error_set(HE_ERR_NOT_FOUND, "the plan has no task '%s'", task);
-}
-
-he_status he_plan_explain(const struct he_plan *plan, const char *task, struct he_text *out)
-{
-    const struct he_problem *p = plan->problem;
-    bool is_found = false;
-
-    he_text_printf(out, "%s = ", he_objective_name(plan->objective));
-    put_seconds(out, plan->value);
-    he_text_printf(out, ", lower bound ");
-    put_seconds(out, plan->lower_bound);
-    he_text_printf(out, ", policy %s, %u tasks in %u regions\n", plan->placement.policy,
-                   p->task_count, plan->part_count);
-    for (uint32_t t = 0; t < p->task_count; t++) {
-        struct he_arena arena;
-
-        if (task && strcmp(task, p->task_ids[t]) != 0)
+        *c = (struct he_candidate){ .device = d, .exec = he_problem_time(p, task, d),
+                                    .value = INFINITY, .memory_bytes = p->task_memory[task],
+                                    .is_chosen = plan->placement.device[task] == d };
+        c->can_run = isfinite(c->exec);
+        if (!c->can_run) {
+            c->reason = cannot_run_reason(plan, task, d);
             continue;
-        is_found = true;
-        he_arena_init(&arena, &plan->arena.alloc);
-        explain_task(plan, t, &arena, out);
-        he_arena_fini(&arena);
+        }
+        c->transfer = transfer_seconds(plan, task, d);
+        c->energy = c->exec * p->devices[d].busy_watts;
+        status = judge_candidate(x, task, c);
+        if (status != HE_OK)
+            return status;
     }
-    return task && !is_found ? unknown_task(plan, task) : HE_OK;
+    return HE_OK;
+}
+
+const char *he_explain_flip(const struct he_plan *plan, const struct he_what_if *change,
+                            uint32_t task)
+{
+    uint32_t here = plan->placement.device[task];
+    const char *id = plan->problem->devices[here].id;
+
+    if (!change->device || change->removed == here || strcmp(change->device[task], id) == 0)
+        return NULL;
+    return change->device[task];
+}
+
+/* --- Why --- */
+
+static const char *say(struct he_explainer *x, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    const char *said;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    said = he_arena_string(&x->arena, text, strlen(text));
+    return said ? said : "";
+}
+
+/* "runs 3.1x as fast" and what speaks against it. */
+static const char *compare(struct he_explainer *x, const struct he_candidate *winner,
+                           const struct he_candidate *rival)
+{
+    const char *rival_id = x->plan->problem->devices[rival->device].id;
+    double exec = rival->exec - winner->exec, transfer = rival->transfer - winner->transfer;
+    double queue = rival->queue - winner->queue;
+
+    if (exec >= transfer && exec >= queue && exec > 0)
+        return say(x, "runs %.2fx as fast as on %s", rival->exec / winner->exec, rival_id);
+    if (transfer >= queue && transfer > 0)
+        return say(x, "its tensors are near: on %s transfers would take %.3g us more", rival_id,
+                   transfer * 1e6);
+    if (queue > 0)
+        return say(x, "%s is busy: it would wait there for %.3g us more", rival_id, queue * 1e6);
+    return say(x, "later tasks are better off with it here than on %s", rival_id);
+}
+
+const char *he_explain_why(struct he_explainer *x, uint32_t task)
+{
+    const struct he_plan *plan = x->plan;
+    const struct he_candidate *winner = &x->candidates[plan->placement.device[task]], *rival = NULL;
+    bool has_misfit = false;
+
+    for (uint32_t d = 0; d < plan->problem->device_count; d++) {
+        const struct he_candidate *c = &x->candidates[d];
+
+        if (c == winner || !c->can_run)
+            continue;
+        has_misfit |= isinf(c->value);
+        if (!isinf(c->value) && (!rival || c->value < rival->value))
+            rival = c;
+    }
+    if (!rival)
+        return has_misfit ? "no other device that can run it has room or budget for it"
+                          : "no other device can run it";
+    if (rival->value < plan->value * (1.0 - 1e-9))
+        return say(x, "the policy chose it; moving this task alone to %s would be %.2f %% better",
+                   plan->problem->devices[rival->device].id, (1.0 - rival->value / plan->value) * 100);
+    if (rival->value <= plan->value * (1.0 + 1e-9))
+        return say(x, "%s would be as good: the %s does not depend on it",
+                   plan->problem->devices[rival->device].id, he_objective_name(plan->objective));
+    return compare(x, winner, rival);
 }

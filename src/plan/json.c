@@ -98,9 +98,8 @@ static void write_memory(const struct he_plan *plan, struct he_json_writer *json
     he_json_array_end(json);
 }
 
-void he_plan_write_json(const struct he_plan *plan, struct he_json_writer *json)
+void he_plan_write_members(const struct he_plan *plan, struct he_json_writer *json)
 {
-    he_json_object(json, NULL);
     he_json_string(json, "name", plan->problem->name);
     he_json_string(json, "strategy", plan->strategy);
     he_json_string(json, "objective_name", he_objective_name(plan->objective));
@@ -116,6 +115,12 @@ void he_plan_write_json(const struct he_plan *plan, struct he_json_writer *json)
     write_tasks(plan, json);
     write_transfers(plan, json);
     write_memory(plan, json);
+}
+
+void he_plan_write_json(const struct he_plan *plan, struct he_json_writer *json)
+{
+    he_json_object(json, NULL);
+    he_plan_write_members(plan, json);
     he_json_object_end(json);
 }
 

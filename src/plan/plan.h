@@ -126,7 +126,12 @@ he_status he_problem_read_json(const char *name, const char *text, size_t size,
                                const struct he_machine *machine, const struct he_allocator *alloc,
                                struct he_problem **out) HE_MUST_CHECK;
 void he_plan_write_json(const struct he_plan *plan, struct he_json_writer *json);
-/* @task NULL: all of them. */
+/* The same without the brackets, for more to be put beside it. */
+void he_plan_write_members(const struct he_plan *plan, struct he_json_writer *json);
+/* Why each task, or @task, runs where it does; @task NULL: all of them. The JSON goes into the
+ * object that is open: "explanations" and "what_if". */
+he_status he_plan_explain_json(const struct he_plan *plan, const char *task,
+                               struct he_json_writer *json) HE_MUST_CHECK;
 he_status he_plan_explain(const struct he_plan *plan, const char *task, struct he_text *out) HE_MUST_CHECK;
 
 #endif

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 libhe_la_SOURCES += \
 	src/plan/check.c \
-	src/plan/explain.c \
+	src/plan/explain.c src/plan/explain.h \
+	src/plan/explain_json.c \
+	src/plan/explain_text.c \
 	src/plan/json.c \
 	src/plan/lower.c src/plan/lower.h \
 	src/plan/memory.c \
 	src/plan/plan.c src/plan/plan.h \
 	src/plan/read_graph.c \
-	src/plan/steps.c
+	src/plan/steps.c \
+	src/plan/what_if.c
 EXTRA_DIST += src/plan/README.md
