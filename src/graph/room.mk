@@ -21,6 +21,7 @@ libhe_la_SOURCES += \
 	src/graph/patterns_pad.c \
 	src/graph/prepare.c \
 	src/graph/rewrite.c src/graph/rewrite.h \
+	src/graph/shard.c src/graph/shard.h src/graph/shard_rules.c src/graph/shard_window.c \
 	src/graph/simplify.c \
 	src/graph/sort.c \
 	src/graph/store.c src/graph/store.h \
@@ -28,7 +29,7 @@ libhe_la_SOURCES += \
 
 if HAVE_CHECK
 graph_tests = tests/unit/test_graph_build tests/unit/test_graph_passes tests/unit/test_graph_tasks \
-	tests/unit/test_graph_models
+	tests/unit/test_graph_models tests/unit/test_graph_shard
 check_PROGRAMS += $(graph_tests)
 TESTS += $(graph_tests)
 model_text = tests/support/model_text.c tests/support/model_text.h
@@ -48,6 +49,12 @@ tests_unit_test_graph_tasks_SOURCES = tests/unit/test_graph_tasks.c $(model_text
 tests_unit_test_graph_tasks_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_graph_tasks_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_graph_tasks_LDADD = $(TEST_LIBS)
+
+tests_unit_test_graph_shard_SOURCES = tests/unit/test_graph_shard.c $(model_text) $(graph_run) \
+	$(failing_alloc)
+tests_unit_test_graph_shard_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_graph_shard_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_graph_shard_LDADD = $(TEST_LIBS)
 
 tests_unit_test_graph_models_SOURCES = tests/unit/test_graph_models.c $(graph_run)
 tests_unit_test_graph_models_CPPFLAGS = $(TEST_CPPFLAGS)

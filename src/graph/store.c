@@ -4,6 +4,7 @@
  * behind are the price of never freeing one by one, and at most as large as what
  * is in use.
  */
+#include "graph/shard.h"
 #include "graph/store.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ struct root {
     struct he_graph graph;
     struct he_graph_store store;
     struct he_arena arena;
+    struct he_graph *base; /* what it borrows from, or NULL */
 };
 
 he_status he_graph_new(const struct he_allocator *alloc, struct he_graph *parent, const char *name,
@@ -57,9 +59,15 @@ void he_graph_destroy(struct he_graph *graph)
     if (!graph)
         return;
     root = (struct root *)graph; /* graph is the first member */
+    he_graph_destroy(root->base);
     alloc = root->arena.alloc;
     he_arena_fini(&root->arena);
     he_free(&alloc, root);
+}
+
+void he_graph_adopt_base(struct he_graph *graph, struct he_graph *base)
+{
+    ((struct root *)graph)->base = base;
 }
 
 he_status he_arena_grow(struct he_arena *arena, void **array, uint32_t *capacity, uint32_t used,

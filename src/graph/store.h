@@ -12,6 +12,9 @@
 /* Deeper nesting of If/Loop/Scan bodies than this is refused. */
 #define HE_GRAPH_DEPTH_MAX 48
 
+struct he_node_part;
+struct he_panel;
+
 /* he_graph.owner */
 struct he_graph_store {
     struct he_arena *arena; /* the root's, which holds everything */
@@ -23,6 +26,10 @@ struct he_graph_store {
     uint32_t value_capacity, node_capacity, input_capacity;
     /* Rank each output declares, HE_RANK_UNKNOWN when it declares none. */
     uint32_t *declared_ranks;
+    /* Of a graph that was cut (shard.c): by node, NULL for what is no part; panels of constants
+     * still to be copied. */
+    const struct he_node_part **node_parts;
+    struct he_panel *panels;
 };
 
 static inline struct he_graph_store *he_graph_store(const struct he_graph *graph)
@@ -101,6 +108,8 @@ he_status he_graph_infer_nodes(struct he_graph *graph) HE_MUST_CHECK;
 /* Fusion: sets next[n], the node that follows @n in its task, HE_NONE for the last one.
  * Every value between two nodes of a chain is read by the second one only. */
 he_status he_graph_fuse(const struct he_graph *graph, uint32_t *next) HE_MUST_CHECK;
+/* he_graph_make_tasks() without the bodies, which have theirs. */
+he_status he_graph_make_own_tasks(struct he_graph *graph, bool fuse) HE_MUST_CHECK;
 /* Rank conflicts between what is inferred and what the model declares. */
 he_status he_graph_check_declared(const struct he_graph *graph) HE_MUST_CHECK;
 

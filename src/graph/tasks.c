@@ -254,18 +254,11 @@ static he_status make(struct tasks *tasks, bool fuse)
     return status;
 }
 
-he_status he_graph_make_tasks(struct he_graph *graph, bool fuse)
+he_status he_graph_make_own_tasks(struct he_graph *graph, bool fuse)
 {
     struct tasks tasks = { .graph = graph };
-    he_status status = HE_OK;
+    he_status status;
 
-    for (uint32_t n = 0; n < graph->node_count; n++) {
-        for (uint32_t b = 0; he_node_body(&graph->nodes[n], b); b++) {
-            status = he_graph_make_tasks(he_node_body(&graph->nodes[n], b), fuse);
-            if (status != HE_OK)
-                return status;
-        }
-    }
     he_arena_init(&tasks.scratch, &he_graph_arena(graph)->alloc);
     tasks.next = he_arena_alloc(&tasks.scratch, graph->node_count, sizeof *tasks.next);
     tasks.previous = he_arena_alloc(&tasks.scratch, graph->node_count, sizeof *tasks.previous);
@@ -277,4 +270,17 @@ he_status he_graph_make_tasks(struct he_graph *graph, bool fuse)
         status = make(&tasks, fuse);
     he_arena_fini(&tasks.scratch);
     return status;
+}
+
+he_status he_graph_make_tasks(struct he_graph *graph, bool fuse)
+{
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        for (uint32_t b = 0; he_node_body(&graph->nodes[n], b); b++) {
+            he_status status = he_graph_make_tasks(he_node_body(&graph->nodes[n], b), fuse);
+
+            if (status != HE_OK)
+                return status;
+        }
+    }
+    return he_graph_make_own_tasks(graph, fuse);
 }

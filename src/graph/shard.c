@@ -1,0 +1,707 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A graph written anew with some of its tasks cut. Tasks are taken in their order; one that is
+ * not cut is copied, one that is cut becomes its nodes once per part, back to front from the
+ * part of its result to what that needs of its inputs (shard_rules.c).
+ *
+ * A value of the old graph may be there whole, in parts, or both. Whoever wants a piece of it
+ * gets, the first that is there: the part with just these bounds, a piece made before, a Slice
+ * of the whole, a Slice of the part that covers it, a Concat of what it takes of several parts
+ * (the halo). Whoever wants the whole gets the Concat of the parts. So tasks that are cut alike
+ * hand over part by part, and nothing needs to be taken apart again.
+ */
+#include "graph/shard.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "graph/store.h"
+
+/* A piece of a value: one of its parts, or a slice made for somebody. */
+struct piece {
+    uint32_t axis, value; /* the new graph's */
+    int64_t begin, end;
+    struct piece *next;
+};
+
+/* A panel of a constant that is no plain run of its bytes. */
+struct he_panel {
+    uint32_t value;
+    const char *from; /* the first of @rows runs of @run_bytes, @step_bytes apart */
+    size_t rows, run_bytes, step_bytes;
+    struct he_panel *next;
+};
+
+struct writer {
+    const struct he_graph *base;
+    struct he_graph *graph;
+    struct he_arena scratch;
+    uint32_t *whole;       /* per value of the base: the new one, HE_NONE while there is none */
+    struct piece **parts;  /* per value of the base: its parts in order, when it was cut */
+    struct piece **slices; /* per value of the base: pieces made for somebody */
+    const struct he_node_part **node_parts;
+    uint32_t node_part_capacity;
+};
+
+/* --- New nodes --- */
+
+static he_status add_node(struct writer *w, const struct he_node *like, uint32_t input_count,
+                          const char *name, uint32_t *out)
+{
+    struct he_node *node;
+    uint32_t *inputs = he_graph_indices(w->graph, input_count);
+    uint32_t *outputs = he_graph_indices(w->graph, like->output_count);
+    he_status status = inputs && outputs ? he_graph_add_node(w->graph, out) : he_no_memory();
+
+    if (status != HE_OK)
+        return status;
+    node = &w->graph->nodes[*out];
+    *node = *like;
+    if (name)
+        node->name = name;
+    node->inputs = inputs;
+    node->input_count = input_count;
+    node->outputs = outputs;
+    node->task = HE_NONE;
+    return HE_OK;
+}
+
+/* Ties @value to output 0 of @node; its shape follows from the node's inputs and must be @shape. */
+static he_status set_output(struct writer *w, uint32_t node, uint32_t value,
+                            const struct he_shape *shape)
+{
+    he_status status;
+
+    w->graph->nodes[node].outputs[0] = value;
+    w->graph->values[value].producer = node;
+    status = he_graph_infer_node(w->graph, &w->graph->nodes[node]);
+    if (status == HE_OK && !he_shape_equal(&w->graph->values[value].shape, shape))
+        status = he_error_set(HE_ERR_INTERNAL, "%s: a part has another shape than was planned",
+                              he_node_label(w->graph, &w->graph->nodes[node]));
+    return status;
+}
+
+static he_status add_ints(struct writer *w, const int64_t *ints, uint32_t count, uint32_t *out)
+{
+    const struct he_shape shape = { .rank = 1, .dims = { count } };
+    void *data = he_arena_copy(he_graph_arena(w->graph), ints, count * sizeof *ints);
+
+    if (!data)
+        return he_no_memory();
+    return he_graph_add_constant(w->graph, "", HE_INT64, &shape, data, count * sizeof *ints, out);
+}
+
+/* What to call a value that may have lost its name. */
+static const char *value_name(const struct writer *w, uint32_t value)
+{
+    const struct he_value *v = &w->base->values[value];
+    const struct he_node *maker = v->producer == HE_NONE ? NULL : &w->base->nodes[v->producer];
+
+    if (v->name[0] || !maker)
+        return v->name;
+    return maker->name[0] ? maker->name : maker->op;
+}
+
+static he_status add_slice(struct writer *w, uint32_t from, uint32_t axis, int64_t begin,
+                           int64_t end, const char *name, uint32_t *out)
+{
+    const struct he_node slice = { .op = "Slice", .domain = "", .opset = 13, .output_count = 1,
+                                   .explicit_input_count = 4 };
+    struct he_shape shape = w->graph->values[from].shape;
+    uint32_t inputs[4] = { from }, node;
+    int64_t which = axis;
+    he_status status = add_ints(w, &begin, 1, &inputs[1]);
+
+    shape.dims[axis] = end - begin;
+    if (status == HE_OK)
+        status = add_ints(w, &end, 1, &inputs[2]);
+    if (status == HE_OK)
+        status = add_ints(w, &which, 1, &inputs[3]);
+    if (status == HE_OK)
+        status = he_graph_add_value(w->graph, "", out);
+    if (status == HE_OK)
+        status = add_node(w, &slice, 4, name, &node);
+    if (status != HE_OK)
+        return status;
+    memcpy(w->graph->nodes[node].inputs, inputs, sizeof inputs);
+    return set_output(w, node, *out, &shape);
+}
+
+/* Joins @count values along @axis into @out, whose shape is known. */
+static he_status add_concat(struct writer *w, const uint32_t *values, uint32_t count,
+                            uint32_t axis, const char *name, uint32_t out)
+{
+    const struct he_node concat = { .op = "Concat", .domain = "", .opset = 13, .output_count = 1,
+                                    .explicit_input_count = count };
+    struct he_shape shape = w->graph->values[out].shape;
+    struct he_attr *attr = he_arena_alloc(he_graph_arena(w->graph), 1, sizeof *attr);
+    uint32_t node;
+    he_status status = attr ? add_node(w, &concat, count, name, &node) : he_no_memory();
+
+    if (status != HE_OK)
+        return status;
+    *attr = (struct he_attr){ .name = "axis", .kind = HE_ATTR_INT, .count = 1, .i = axis };
+    w->graph->nodes[node].attrs = attr;
+    w->graph->nodes[node].attr_count = 1;
+    memcpy(w->graph->nodes[node].inputs, values, count * sizeof *values);
+    return set_output(w, node, out, &shape);
+}
+
+/* --- Values, whole and in pieces --- */
+
+/* The same value in the new graph, with no maker yet. */
+static he_status copy_value(struct writer *w, uint32_t v, uint32_t *out)
+{
+    he_status status = he_graph_add_value(w->graph, w->base->values[v].name, out);
+
+    if (status != HE_OK)
+        return status;
+    w->graph->values[*out] = w->base->values[v];
+    w->graph->values[*out].producer = HE_NONE;
+    return HE_OK;
+}
+
+static he_status get_whole(struct writer *w, uint32_t v, uint32_t *out)
+{
+    uint32_t count = 0, *values;
+    const char *name;
+    he_status status;
+
+    if (w->whole[v] == HE_NONE) {
+        status = copy_value(w, v, &w->whole[v]);
+        for (const struct piece *p = w->parts[v]; p; p = p->next)
+            count++;
+        if (status == HE_OK && count > 0) {
+            values = he_arena_alloc(&w->scratch, count, sizeof *values);
+            name = he_arena_printf(he_graph_arena(w->graph), "%s[join]", value_name(w, v));
+            if (!values || !name)
+                return he_no_memory();
+            count = 0;
+            for (const struct piece *p = w->parts[v]; p; p = p->next)
+                values[count++] = p->value;
+            status = add_concat(w, values, count, w->parts[v]->axis, name, w->whole[v]);
+        }
+        if (status != HE_OK)
+            return status;
+    }
+    *out = w->whole[v];
+    return HE_OK;
+}
+
+/* A panel of a constant is a constant: in place where its bytes are a plain run. */
+static he_status cut_constant(struct writer *w, uint32_t v, uint32_t axis, int64_t begin,
+                              int64_t end, uint32_t *out)
+{
+    const struct he_value *whole = &w->base->values[v];
+    struct he_shape shape = whole->shape;
+    size_t inner = he_dtype_bits(whole->dtype) / 8, outer = 1;
+    struct he_panel *panel;
+    he_status status;
+
+    for (uint32_t d = 0; d < shape.rank; d++) {
+        if (d < axis)
+            outer *= (size_t)shape.dims[d];
+        else if (d > axis)
+            inner *= (size_t)shape.dims[d];
+    }
+    shape.dims[axis] = end - begin;
+    if (outer == 1)
+        return he_graph_add_constant(w->graph, whole->name, whole->dtype, &shape,
+                                     (const char *)whole->data + (size_t)begin * inner,
+                                     (size_t)(end - begin) * inner, out);
+    panel = he_arena_alloc(he_graph_arena(w->graph), 1, sizeof *panel);
+    status = panel ? he_graph_add_constant(w->graph, whole->name, whole->dtype, &shape,
+                                           whole->data, outer * (size_t)(end - begin) * inner, out)
+                   : he_no_memory();
+    if (status != HE_OK)
+        return status;
+    w->graph->values[*out].has_known_ints = false;
+    *panel = (struct he_panel){ .value = *out,
+                                .from = (const char *)whole->data + (size_t)begin * inner,
+                                .rows = outer,
+                                .run_bytes = (size_t)(end - begin) * inner,
+                                .step_bytes = (size_t)whole->shape.dims[axis] * inner,
+                                .next = he_graph_store(w->graph)->panels };
+    he_graph_store(w->graph)->panels = panel;
+    return HE_OK;
+}
+
+/* What of the parts of @v lies in @begin..@end, joined where it is of several. */
+static he_status gather_pieces(struct writer *w, uint32_t v, uint32_t axis, int64_t begin,
+                               int64_t end, const char *name, uint32_t *out)
+{
+    uint32_t count = 0, *values;
+    he_status status = HE_OK;
+
+    for (const struct piece *p = w->parts[v]; p; p = p->next)
+        count += p->begin < end && p->end > begin;
+    values = he_arena_alloc(&w->scratch, count, sizeof *values);
+    if (!values)
+        return he_no_memory();
+    count = 0;
+    for (const struct piece *p = w->parts[v]; p && status == HE_OK; p = p->next) {
+        int64_t low = begin > p->begin ? begin : p->begin, high = end < p->end ? end : p->end;
+        const char *piece_name;
+
+        if (low >= high)
+            continue;
+        values[count++] = p->value;
+        if (low == p->begin && high == p->end)
+            continue;
+        piece_name = he_arena_printf(he_graph_arena(w->graph), "%s[%" PRId64 ":%" PRId64 "]",
+                                     value_name(w, v), low, high);
+        status = piece_name ? add_slice(w, p->value, axis, low - p->begin, high - p->begin,
+                                        piece_name, &values[count - 1])
+                            : he_no_memory();
+    }
+    *out = values[0];
+    if (status != HE_OK || count == 1)
+        return status;
+    status = copy_value(w, v, out);
+    if (status != HE_OK)
+        return status;
+    w->graph->values[*out].name = "";
+    w->graph->values[*out].is_output = false;
+    w->graph->values[*out].has_known_ints = false;
+    w->graph->values[*out].shape.dims[axis] = end - begin;
+    return add_concat(w, values, count, axis, name, *out);
+}
+
+static const struct piece *find_piece(const struct piece *list, uint32_t axis, int64_t begin,
+                                      int64_t end)
+{
+    while (list && (list->axis != axis || list->begin != begin || list->end != end))
+        list = list->next;
+    return list;
+}
+
+static he_status get_piece(struct writer *w, uint32_t v, uint32_t axis, int64_t begin, int64_t end,
+                           uint32_t *out)
+{
+    const struct he_value *whole = &w->base->values[v];
+    const struct piece *found = find_piece(w->parts[v], axis, begin, end);
+    struct piece *piece;
+    const char *name;
+    he_status status;
+
+    if (begin == 0 && end == whole->shape.dims[axis])
+        return get_whole(w, v, out);
+    if (!found)
+        found = find_piece(w->slices[v], axis, begin, end);
+    if (found) {
+        *out = found->value;
+        return HE_OK;
+    }
+    name = he_arena_printf(he_graph_arena(w->graph), "%s[%" PRId64 ":%" PRId64 "]",
+                           value_name(w, v), begin, end);
+    piece = he_arena_alloc(&w->scratch, 1, sizeof *piece);
+    if (!name || !piece)
+        return he_no_memory();
+    if (whole->data) {
+        status = cut_constant(w, v, axis, begin, end, out);
+    } else if (w->whole[v] == HE_NONE && w->parts[v] && w->parts[v]->axis == axis) {
+        status = gather_pieces(w, v, axis, begin, end, name, out);
+    } else {
+        status = get_whole(w, v, out);
+        if (status == HE_OK)
+            status = add_slice(w, *out, axis, begin, end, name, out);
+    }
+    *piece = (struct piece){ axis, *out, begin, end, w->slices[v] };
+    w->slices[v] = piece;
+    return status;
+}
+
+/* --- Tasks --- */
+
+static he_status copy_node(struct writer *w, const struct he_node *node)
+{
+    uint32_t n, *inputs = he_arena_alloc(&w->scratch, node->input_count, sizeof *inputs);
+    he_status status = inputs ? HE_OK : he_no_memory();
+
+    for (uint32_t k = 0; status == HE_OK && k < node->input_count; k++) {
+        inputs[k] = HE_NONE;
+        if (node->inputs[k] != HE_NONE)
+            status = get_whole(w, node->inputs[k], &inputs[k]);
+    }
+    if (status == HE_OK)
+        status = add_node(w, node, node->input_count, NULL, &n);
+    if (status == HE_OK)
+        memcpy(w->graph->nodes[n].inputs, inputs, node->input_count * sizeof *inputs);
+    for (uint32_t k = 0; status == HE_OK && k < node->output_count; k++) {
+        uint32_t value;
+
+        if (!he_node_has_output(node, k))
+            continue;
+        status = copy_value(w, node->outputs[k], &value);
+        if (status != HE_OK)
+            return status;
+        w->whole[node->outputs[k]] = value;
+        w->graph->values[value].producer = n;
+        w->graph->nodes[n].outputs[k] = value;
+    }
+    return status;
+}
+
+/* What each node of a task computes of a part: filled from the last to the first. */
+struct range {
+    uint32_t axis;
+    int64_t begin, end;
+    struct he_shard_need *needs;
+    struct he_shard_patch patch;
+};
+
+/* False when one of the nodes cannot be cut so; *out is per node of the task. */
+static he_status plan_part(const struct he_graph *graph, const struct he_task *task, uint32_t axis,
+                           int64_t begin, int64_t end, struct he_arena *arena, struct range **out,
+                           bool *is_possible)
+{
+    struct range *ranges = he_arena_alloc(arena, task->node_count, sizeof *ranges);
+
+    *out = ranges;
+    *is_possible = false;
+    if (!ranges)
+        return he_no_memory();
+    for (uint32_t k = task->node_count; k-- > 0;) {
+        const struct he_node *node = &graph->nodes[task->nodes[k]];
+        uint32_t inner = k ? graph->nodes[task->nodes[k - 1]].outputs[0] : HE_NONE;
+        struct he_shard_need seen = { .axis = HE_NONE };
+
+        if (k + 1 == task->node_count)
+            ranges[k] = (struct range){ .axis = axis, .begin = begin, .end = end };
+        ranges[k].needs = he_arena_alloc(arena, node->input_count, sizeof *ranges[k].needs);
+        if (!ranges[k].needs)
+            return he_no_memory();
+        if (!he_shard_node(graph, node, ranges[k].axis, ranges[k].begin, ranges[k].end,
+                           ranges[k].needs, &ranges[k].patch))
+            return HE_OK;
+        for (uint32_t i = 0; k && i < node->input_count; i++) {
+            const struct he_shard_need *need = &ranges[k].needs[i];
+
+            if (node->inputs[i] != inner)
+                continue;
+            /* What flows inside the task is computed once, so all readings must agree. */
+            if (need->axis == HE_NONE ||
+                (seen.axis != HE_NONE && memcmp(&seen, need, sizeof seen) != 0))
+                return HE_OK;
+            seen = *need;
+        }
+        if (k)
+            ranges[k - 1] = (struct range){ .axis = seen.axis, .begin = seen.begin, .end = seen.end };
+        if (k && seen.axis == HE_NONE)
+            return HE_OK;
+    }
+    *is_possible = true;
+    return HE_OK;
+}
+
+bool he_graph_can_shard(const struct he_graph *graph, uint32_t task, uint32_t axis, int64_t begin,
+                        int64_t end)
+{
+    struct range *ranges;
+    struct he_arena arena;
+    bool is_possible;
+    he_status status;
+
+    if (graph->tasks[task].output_count != 1)
+        return false;
+    he_arena_init(&arena, &he_graph_arena(graph)->alloc);
+    status = plan_part(graph, &graph->tasks[task], axis, begin, end, &arena, &ranges, &is_possible);
+    he_arena_fini(&arena);
+    return status == HE_OK && is_possible;
+}
+
+/* The attributes of a part: its own padding and groups. */
+static he_status patch_attrs(struct writer *w, struct he_node *node,
+                             const struct he_shard_patch *patch)
+{
+    struct he_arena *arena = he_graph_arena(w->graph);
+    struct he_attr *attrs;
+    uint32_t count = 0;
+
+    if (!patch->has_pads && !patch->group)
+        return HE_OK;
+    attrs = he_arena_alloc(arena, (size_t)node->attr_count + 2, sizeof *attrs);
+    if (!attrs)
+        return he_no_memory();
+    for (uint32_t k = 0; k < node->attr_count; k++) {
+        const char *name = node->attrs[k].name;
+
+        if (!(patch->has_pads && (strcmp(name, "pads") == 0 || strcmp(name, "auto_pad") == 0)) &&
+            !(patch->group && strcmp(name, "group") == 0))
+            attrs[count++] = node->attrs[k];
+    }
+    if (patch->has_pads) {
+        const int64_t *pads = he_arena_copy(arena, patch->pads,
+                                            patch->pad_count * sizeof *patch->pads);
+
+        if (!pads)
+            return he_no_memory();
+        attrs[count++] = (struct he_attr){ .name = "pads", .kind = HE_ATTR_INTS,
+                                           .count = patch->pad_count, .ints = pads };
+    }
+    if (patch->group)
+        attrs[count++] = (struct he_attr){ .name = "group", .kind = HE_ATTR_INT, .count = 1,
+                                           .i = patch->group };
+    node->attrs = attrs;
+    node->attr_count = count;
+    return HE_OK;
+}
+
+static he_status note_part(struct writer *w, uint32_t node, const struct he_node_part *part)
+{
+    void *array = (void *)w->node_parts;
+    he_status status = HE_OK;
+
+    while (status == HE_OK && node >= w->node_part_capacity) {
+        status = he_arena_grow(&w->scratch, &array, &w->node_part_capacity,
+                               w->node_part_capacity, sizeof *w->node_parts);
+        w->node_parts = array;
+    }
+    if (status != HE_OK)
+        return status;
+    w->node_parts[node] = part;
+    return HE_OK;
+}
+
+/* One node of one part; @inner is what the node before it in the task made, or HE_NONE. */
+static he_status write_part_node(struct writer *w, const struct he_node *node,
+                                 const struct range *range, uint32_t inner, uint32_t inner_new,
+                                 const struct he_node_part *part, const char *name, uint32_t *out)
+{
+    const struct he_value *result = &w->base->values[node->outputs[0]];
+    struct he_shape shape = result->shape;
+    uint32_t n, count = node->input_count;
+    uint32_t *inputs = he_arena_alloc(&w->scratch, count, sizeof *inputs);
+    he_status status = inputs ? HE_OK : he_no_memory();
+
+    shape.dims[range->axis] = range->end - range->begin;
+    for (uint32_t k = 0; status == HE_OK && k < count; k++) {
+        const struct he_shard_need *need = &range->needs[k];
+
+        inputs[k] = HE_NONE;
+        if (node->inputs[k] == HE_NONE)
+            continue;
+        if (node->inputs[k] == inner)
+            inputs[k] = inner_new;
+        else if (k == 1 && range->patch.has_shape)
+            status = add_ints(w, shape.dims, shape.rank, &inputs[k]);
+        else if (need->axis == HE_NONE)
+            status = get_whole(w, node->inputs[k], &inputs[k]);
+        else
+            status = get_piece(w, node->inputs[k], need->axis, need->begin, need->end, &inputs[k]);
+    }
+    if (status == HE_OK)
+        status = he_graph_add_value(w->graph, "", out);
+    if (status == HE_OK)
+        status = add_node(w, node, count, name, &n);
+    if (status == HE_OK)
+        status = note_part(w, n, part);
+    if (status == HE_OK)
+        status = patch_attrs(w, &w->graph->nodes[n], &range->patch);
+    if (status != HE_OK)
+        return status;
+    memcpy(w->graph->nodes[n].inputs, inputs, count * sizeof *inputs);
+    w->graph->nodes[n].output_count = 1;
+    return set_output(w, n, *out, &shape);
+}
+
+static he_status write_part(struct writer *w, const struct he_task *task,
+                            const struct he_shard *shard, const char *of, uint32_t k,
+                            uint32_t *out)
+{
+    struct he_arena *arena = he_graph_arena(w->graph);
+    struct he_node_part *part = he_arena_alloc(arena, 1, sizeof *part);
+    int64_t begin = shard->bounds[k], end = shard->bounds[k + 1];
+    const char *name = he_arena_printf(arena, "%s[%" PRId64 ":%" PRId64 "]", of, begin, end);
+    uint32_t inner = HE_NONE;
+    struct range *ranges;
+    bool is_possible;
+    he_status status;
+
+    if (!part || !name)
+        return he_no_memory();
+    *part = (struct he_node_part){ of, shard->axis, begin, end };
+    status = plan_part(w->base, task, shard->axis, begin, end, &w->scratch, &ranges, &is_possible);
+    if (status == HE_OK && !is_possible)
+        status = he_error_set(HE_ERR_INVALID, "%s: cannot be cut along axis %u", name, shard->axis);
+    for (uint32_t i = 0; status == HE_OK && i < task->node_count; i++) {
+        const struct he_node *node = &w->base->nodes[task->nodes[i]];
+
+        /* All nodes of a part have its name: which of them names the task is fusion's choice. */
+        status = write_part_node(w, node, &ranges[i], inner, *out, part, name, out);
+        inner = node->outputs[0];
+    }
+    return status;
+}
+
+static he_status write_cut_task(struct writer *w, const struct he_shard *shard)
+{
+    const struct he_task *task = &w->base->tasks[shard->task];
+    const struct he_node *last = &w->base->nodes[task->nodes[task->node_count - 1]];
+    const char *of = shard->name ? shard->name : w->base->nodes[task->anchor].name;
+    struct piece **end = &w->parts[last->outputs[0]];
+    he_status status = HE_OK;
+
+    if (!of[0])
+        of = value_name(w, last->outputs[0]);
+    of = he_arena_string(he_graph_arena(w->graph), of, strlen(of));
+    if (!of)
+        return he_no_memory();
+    for (uint32_t k = 0; status == HE_OK && k < shard->part_count; k++) {
+        uint32_t value = HE_NONE;
+
+        status = write_part(w, task, shard, of, k, &value);
+        *end = he_arena_alloc(&w->scratch, 1, sizeof **end);
+        if (!*end)
+            return he_no_memory();
+        **end = (struct piece){ shard->axis, value, shard->bounds[k], shard->bounds[k + 1], NULL };
+        end = &(*end)->next;
+    }
+    return status;
+}
+
+static he_status check_shard(const struct he_graph *base, const struct he_shard *shard)
+{
+    const struct he_task *task;
+    const struct he_value *result;
+
+    if (shard->task >= base->task_count || base->tasks[shard->task].output_count != 1 ||
+        shard->part_count < 2)
+        return he_error_set(HE_ERR_INVALID, "task %u cannot be cut", shard->task);
+    task = &base->tasks[shard->task];
+    result = &base->values[task->outputs[0]];
+    if (result->shape.rank == HE_RANK_UNKNOWN || shard->axis >= result->shape.rank ||
+        shard->bounds[0] != 0 || shard->bounds[shard->part_count] != result->shape.dims[shard->axis])
+        return he_error_set(HE_ERR_INVALID, "the parts of task %u are not those of its result",
+                            shard->task);
+    for (uint32_t k = 0; k < shard->part_count; k++) {
+        if (shard->bounds[k] >= shard->bounds[k + 1])
+            return he_error_set(HE_ERR_INVALID, "part %u of task %u is empty", k, shard->task);
+    }
+    return HE_OK;
+}
+
+static he_status begin(struct writer *w)
+{
+    const struct he_graph *base = w->base;
+
+    w->whole = he_arena_alloc(&w->scratch, base->value_count, sizeof *w->whole);
+    w->parts = he_arena_alloc(&w->scratch, base->value_count, sizeof *w->parts);
+    w->slices = he_arena_alloc(&w->scratch, base->value_count, sizeof *w->slices);
+    if (!w->whole || !w->parts || !w->slices)
+        return he_no_memory();
+    memset(w->whole, 0xff, base->value_count * sizeof *w->whole);
+    w->graph->symbols = base->symbols;
+    w->graph->symbol_count = base->symbol_count;
+    for (uint32_t k = 0; k < base->input_count; k++) {
+        uint32_t value;
+        he_status status = copy_value(w, base->inputs[k], &value);
+
+        if (status == HE_OK)
+            status = he_graph_add_input(w->graph, value);
+        if (status != HE_OK)
+            return status;
+        w->whole[base->inputs[k]] = value;
+    }
+    w->graph->capture_count = base->capture_count;
+    return HE_OK;
+}
+
+static he_status finish(struct writer *w)
+{
+    struct he_graph *graph = w->graph;
+    he_status status = HE_OK;
+
+    graph->outputs = he_graph_indices(graph, w->base->output_count);
+    if (!graph->outputs)
+        return he_no_memory();
+    graph->output_count = w->base->output_count;
+    for (uint32_t k = 0; k < graph->output_count && status == HE_OK; k++)
+        status = get_whole(w, w->base->outputs[k], &graph->outputs[k]);
+    if (status == HE_OK && graph->node_count)
+        status = note_part(w, graph->node_count - 1,
+                           graph->node_count <= w->node_part_capacity
+                               ? w->node_parts[graph->node_count - 1]
+                               : NULL);
+    if (status != HE_OK)
+        return status;
+    he_graph_store(graph)->node_parts =
+        he_arena_copy(he_graph_arena(graph), (const void *)w->node_parts,
+                      graph->node_count * sizeof *w->node_parts);
+    if (!he_graph_store(graph)->node_parts)
+        return he_no_memory();
+    status = he_graph_make_own_tasks(graph, true);
+    return status == HE_OK ? he_graph_check(graph) : status;
+}
+
+static he_status write_all(struct writer *w, const struct he_shard *shards, size_t shard_count)
+{
+    he_status status = begin(w);
+    size_t next = 0;
+
+    for (uint32_t t = 0; t < w->base->task_count && status == HE_OK; t++) {
+        const struct he_task *task = &w->base->tasks[t];
+
+        if (next < shard_count && shards[next].task == t) {
+            status = check_shard(w->base, &shards[next]);
+            if (status == HE_OK)
+                status = write_cut_task(w, &shards[next]);
+            next++;
+            continue;
+        }
+        for (uint32_t k = 0; k < task->node_count && status == HE_OK; k++)
+            status = copy_node(w, &w->base->nodes[task->nodes[k]]);
+    }
+    if (status == HE_OK && next < shard_count)
+        status = he_error_set(HE_ERR_INVALID, "cuts stand in no order of tasks");
+    return status == HE_OK ? finish(w) : status;
+}
+
+he_status he_graph_shard(const struct he_graph *base, const struct he_shard *shards,
+                         size_t shard_count, const struct he_allocator *alloc,
+                         struct he_graph **out)
+{
+    struct writer w = { .base = base };
+    he_status status;
+
+    *out = NULL;
+    if (!alloc)
+        alloc = &he_allocator_default;
+    status = he_graph_new(alloc, NULL, base->name, &w.graph);
+    if (status != HE_OK)
+        return status;
+    he_arena_init(&w.scratch, alloc);
+    status = write_all(&w, shards, shard_count);
+    he_arena_fini(&w.scratch);
+    if (status != HE_OK) {
+        he_graph_destroy(w.graph);
+        return status;
+    }
+    *out = w.graph;
+    return HE_OK;
+}
+
+he_status he_graph_fill_shards(struct he_graph *graph)
+{
+    struct he_graph_store *store = he_graph_store(graph);
+
+    for (; store->panels; store->panels = store->panels->next) {
+        const struct he_panel *panel = store->panels;
+        char *data = he_arena_alloc(store->arena, panel->rows, panel->run_bytes);
+
+        if (!data)
+            return he_no_memory();
+        for (size_t k = 0; k < panel->rows; k++)
+            memcpy(data + k * panel->run_bytes, panel->from + k * panel->step_bytes,
+                   panel->run_bytes);
+        graph->values[panel->value].data = data;
+    }
+    return HE_OK;
+}
+
+const struct he_node_part *he_graph_node_part(const struct he_graph *graph, uint32_t node)
+{
+    const struct he_graph_store *store = he_graph_store(graph);
+
+    return store && store->node_parts ? store->node_parts[node] : NULL;
+}
