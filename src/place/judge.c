@@ -317,6 +317,33 @@ static he_status schedule_task(struct he_judge *judge, const uint32_t *device, u
     return HE_OK;
 }
 
+/* What devices without copy engines do beside their tasks: a tensor leaves its device once when
+ * any other reads it, and enters each device that reads it once. */
+static void add_copies(struct he_judge *judge, const uint32_t *device)
+{
+    const struct he_problem *p = judge->problem;
+
+    memset(judge->copy_device, 0xff, p->device_count * sizeof *judge->copy_device);
+    for (uint32_t k = 0; k < p->tensor_count; k++) {
+        const struct he_place_edge *first = &p->edges[p->out_edges[p->tensor_start[k]]];
+        uint32_t home = device[first->from];
+
+        for (uint32_t i = p->tensor_start[k]; i < p->tensor_start[k + 1]; i++) {
+            uint32_t to = device[p->edges[p->out_edges[i]].to];
+
+            if (p->devices[to].memory_node == p->devices[home].memory_node ||
+                judge->copy_device[to] == k)
+                continue;
+            judge->copy_device[to] = k;
+            judge->server_busy[p->devices[to].server] += he_problem_copy(p, to, first->bytes);
+            if (judge->copy_device[home] != k)
+                judge->server_busy[p->devices[home].server] +=
+                    he_problem_copy(p, home, first->bytes);
+            judge->copy_device[home] = k;
+        }
+    }
+}
+
 static void finish_figures(struct he_judge *judge)
 {
     const struct he_problem *p = judge->problem;
@@ -529,6 +556,8 @@ he_status he_judge_run(struct he_judge *judge, const uint32_t *device, const uin
         if (schedule_task(judge, device, order[k]) != HE_OK)
             return HE_ERR_NO_MEMORY;
     }
+    if (p->has_copies)
+        add_copies(judge, device);
     finish_figures(judge);
     if (!want_peaks && is_roomy(judge, device))
         return HE_OK;

@@ -61,6 +61,9 @@ static he_status check_devices(const struct he_problem *p)
             return he_error_set(HE_ERR_INVALID,
                                 "device %s: memory, watts and price must be numbers of 0 or more",
                                 d->id);
+        if (!is_amount(d->copy_bandwidth) || !is_amount(d->copy_latency) || isinf(d->copy_latency))
+            return he_error_set(HE_ERR_INVALID,
+                                "device %s: copy bandwidth and latency must be 0 or more", d->id);
         if (p->launch && (!is_amount(p->launch[j]) || isinf(p->launch[j])))
             return he_error_set(HE_ERR_INVALID, "device %s: launch time is not a number of 0 or more",
                                 d->id);
@@ -264,8 +267,10 @@ he_status he_problem_index(struct he_problem *p)
     p->weight_limit = he_arena_alloc(&p->arena, p->device_count, sizeof *p->weight_limit);
     if (p->server_count == UINT32_MAX || p->memory_count == UINT32_MAX || !p->weight_limit)
         return he_no_memory();
-    for (uint32_t j = 0; j < p->device_count; j++)
+    for (uint32_t j = 0; j < p->device_count; j++) {
         p->weight_limit[j] = p->devices[j].memory_bytes;
+        p->has_copies |= p->devices[j].copy_bandwidth > 0.0;
+    }
     return HE_OK;
 }
 

@@ -31,6 +31,11 @@ struct he_place_device {
     uint32_t memory_node; /* devices with the same one exchange for nothing and share its room */
     double idle_watts, busy_watts;
     double price_per_hour;
+    /* A device without copy engines moves tensors itself, between its memory and the host's:
+     * a result that others read once, and each tensor of another device that it reads once.
+     * Both add to its busy time in the bottleneck; schedules leave them to the links. */
+    double copy_bandwidth; /* bytes/s; 0: copies keep it busy for no time */
+    double copy_latency;   /* s */
 };
 
 struct he_place_link {
@@ -72,6 +77,8 @@ struct he_problem {
      * one from another device. NULL: none. */
     double *launch;
     uint32_t *colocation; /* task -> group, HE_NO_GROUP when free; NULL: none */
+    /* Tasks of a training step's way back; NULL: none. Contiguous splits follow the others. */
+    bool *is_backward;
     struct he_place_resource *resources;
     size_t resource_count;
     struct he_place_limits limits;
@@ -83,6 +90,7 @@ struct he_problem {
     /* The tensors: edges out_edges[tensor_start[k] .. tensor_start[k+1]) carry tensor k,
      * those of one task lie side by side; edge_tensor goes from edge to tensor. */
     uint32_t tensor_count, *tensor_start, *edge_tensor;
+    bool has_copies; /* some device has a copy_bandwidth */
     /* What policies may fill with task_memory, by device: memory_bytes, or less when the
      * planner has seen that tensors need the rest. */
     double *weight_limit;
@@ -103,6 +111,14 @@ static inline double he_problem_time(const struct he_problem *p, uint32_t task, 
 /* Seconds from device to device: 0 within a memory node and over a free link. */
 double he_problem_transfer(const struct he_problem *problem, uint32_t from, uint32_t to,
                            double bytes);
+
+/* Seconds that @device itself is busy when it moves a tensor in or out. */
+static inline double he_problem_copy(const struct he_problem *p, uint32_t device, double bytes)
+{
+    const struct he_place_device *d = &p->devices[device];
+
+    return d->copy_bandwidth > 0.0 ? d->copy_latency + bytes / d->copy_bandwidth : 0.0;
+}
 
 /* An answer: where each task runs, and in which order each device takes its tasks. */
 struct he_placement {

@@ -66,7 +66,10 @@ static int by_start(const void *a, const void *b)
 
     if (x->resource != y->resource)
         return x->resource < y->resource ? -1 : 1;
-    return x->start < y->start ? -1 : x->start > y->start;
+    if (x->start != y->start)
+        return x->start < y->start ? -1 : 1;
+    /* Tasks of no time at one moment come before the one that goes on from there. */
+    return x->finish < y->finish ? -1 : x->finish > y->finish;
 }
 
 static bool are_disjoint(struct interval *list, size_t count, uint32_t *culprit)
@@ -132,6 +135,50 @@ static he_status check_transfers(const struct he_plan *plan)
     return status;
 }
 
+/* The bottleneck again, from the placement alone: what every server and link has to do. */
+static he_status check_loads(const struct he_plan *plan)
+{
+    const struct he_problem *p = plan->problem;
+    size_t width = p->device_count, k = 0;
+    double *busy = calloc(width * (width + 1), sizeof *busy), most = 0.0;
+    const uint32_t *at = plan->placement.device;
+
+    if (!busy)
+        return he_no_memory();
+    for (uint32_t t = 0; t < p->task_count; t++)
+        busy[p->devices[at[t]].server] += plan->schedule.finish[t] - plan->schedule.start[t];
+    for (size_t i = 0; p->has_contention && i < plan->schedule.transfer_count; i++) {
+        const struct he_schedule_transfer *t = &plan->schedule.transfers[i];
+
+        busy[width * (1 + t->from_device) + t->to_device] += t->finish - t->start;
+    }
+    /* A tensor goes out once and comes in once per device: an edge counts when no edge before
+     * it takes the same tensor the same way. */
+    for (uint32_t e = 0; p->has_copies && e < p->edge_count; e++) {
+        const struct he_place_edge *edge = &p->edges[e];
+        uint32_t from = at[edge->from], to = at[edge->to];
+        bool goes_out = p->devices[from].memory_node != p->devices[to].memory_node;
+        bool comes_in = goes_out;
+
+        for (uint32_t i = p->out_start[edge->from]; i < p->out_start[edge->from + 1]; i++) {
+            const struct he_place_edge *other = &p->edges[p->out_edges[i]];
+
+            if (p->out_edges[i] >= e || edge->tensor == 0 || other->tensor != edge->tensor)
+                continue;
+            goes_out &= p->devices[at[other->to]].memory_node == p->devices[from].memory_node;
+            comes_in &= at[other->to] != to;
+        }
+        busy[p->devices[from].server] += goes_out ? he_problem_copy(p, from, edge->bytes) : 0.0;
+        busy[p->devices[to].server] += comes_in ? he_problem_copy(p, to, edge->bytes) : 0.0;
+    }
+    for (k = 0; k < width * (width + 1); k++)
+        most = fmax(most, busy[k]);
+    free(busy);
+    if (fabs(most - plan->schedule.bottleneck) > EPSILON + 1e-9 * most)
+        return broken("its bottleneck is not that of its loads", p->name ? p->name : "");
+    return HE_OK;
+}
+
 /* Every task in one region, on that region's device; and no edge leads to a region before its
  * own. That order is a proof: a path that leaves a region cannot come back to it, so
  * each is convex and the graph of regions has no cycle. */
@@ -176,5 +223,7 @@ he_status he_plan_check(const struct he_plan *plan)
         status = check_servers(plan);
     if (status == HE_OK)
         status = check_transfers(plan);
+    if (status == HE_OK)
+        status = check_loads(plan);
     return status == HE_OK ? check_regions(plan) : status;
 }

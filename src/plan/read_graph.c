@@ -19,6 +19,8 @@ struct reader {
     struct he_problem *problem;
     struct he_arena *arena; /* the problem's */
     struct he_map task_numbers; /* id -> topological number */
+    struct he_map tensor_numbers; /* names of tensors with several edges -> 1.. */
+    uint32_t tensor_count;
 };
 
 static he_status bad(const struct reader *r, const struct he_json *at, const char *expected)
@@ -76,7 +78,7 @@ static he_status read_device(struct reader *r, const struct he_json *at, uint32_
                              const char **shares)
 {
     static const char *const keys[] = { "id", "kind", "memory", "shares", "power", "idle_power",
-                                        "price" };
+                                        "price", "copy_bandwidth", "copy_latency" };
     const struct he_json *id = get_string(at, "id"), *kind = get_string(at, "kind");
     const struct he_json *share = get_string(at, "shares");
     struct he_place_device *device = &r->problem->devices[index];
@@ -104,6 +106,10 @@ static he_status read_device(struct reader *r, const struct he_json *at, uint32_
         status = get_amount(r, at, "idle_power", 0, &device->idle_watts);
     if (status == HE_OK)
         status = get_amount(r, at, "price", 0, &device->price_per_hour);
+    if (status == HE_OK)
+        status = get_amount(r, at, "copy_bandwidth", 0, &device->copy_bandwidth);
+    if (status == HE_OK)
+        status = get_amount(r, at, "copy_latency", 0, &device->copy_latency);
     return status;
 }
 
@@ -210,13 +216,30 @@ static he_status read_links(struct reader *r, const struct he_json *links)
 
 struct raw_edge {
     uint32_t from, to; /* file order */
+    uint32_t tensor;
     double bytes;
 };
+
+/* "tensor": edges of one task with the same name carry one tensor. */
+static he_status read_tensor(struct reader *r, const struct he_json *edge, uint32_t *out)
+{
+    const struct he_json *name = he_json_get(edge, "tensor");
+
+    *out = 0;
+    if (!name)
+        return HE_OK;
+    if (name->kind != HE_JSON_STRING)
+        return bad(r, name, "the name of a tensor");
+    if (he_map_get(&r->tensor_numbers, name->string, out))
+        return HE_OK;
+    *out = ++r->tensor_count;
+    return he_map_put(&r->tensor_numbers, name->string, *out);
+}
 
 static he_status read_edge(struct reader *r, const struct he_json *at, const struct he_map *ids,
                            struct raw_edge *out)
 {
-    static const char *const keys[] = { "from", "to", "bytes" };
+    static const char *const keys[] = { "from", "to", "bytes", "tensor" };
     const struct he_json *from = get_string(at, "from"), *to = get_string(at, "to");
     he_status status;
 
@@ -231,7 +254,8 @@ static he_status read_edge(struct reader *r, const struct he_json *at, const str
     if (!he_map_get(ids, to->string, &out->to))
         return he_error_set(HE_ERR_PARSE, "%s:%u:%u: no task '%s'", r->name, to->line, to->column,
                             to->string);
-    return get_amount(r, at, "bytes", 0, &out->bytes);
+    status = get_amount(r, at, "bytes", 0, &out->bytes);
+    return status == HE_OK ? read_tensor(r, at, &out->tensor) : status;
 }
 
 /* Kahn's algorithm; number[file index] = topological number. */
@@ -351,10 +375,30 @@ static he_status read_resources(struct reader *r, const struct he_json *task, ui
     return HE_OK;
 }
 
+/* "backward": true on tasks of a training step's way back. */
+static he_status read_direction(struct reader *r, const struct he_json *task, uint32_t number)
+{
+    const struct he_json *backward = he_json_get(task, "backward");
+    struct he_problem *p = r->problem;
+
+    if (!backward)
+        return HE_OK;
+    if (backward->kind != HE_JSON_BOOL)
+        return bad(r, backward, "true or false");
+    if (backward->boolean && !p->is_backward) {
+        p->is_backward = he_arena_alloc(r->arena, p->task_count, sizeof *p->is_backward);
+        if (!p->is_backward)
+            return he_no_memory();
+    }
+    if (backward->boolean)
+        p->is_backward[number] = true;
+    return HE_OK;
+}
+
 static he_status read_task_list(struct reader *r, const struct he_json *tasks,
                                 const struct he_json *edges)
 {
-    static const char *const keys[] = { "id", "time", "memory", "resources" };
+    static const char *const keys[] = { "id", "time", "memory", "resources", "backward" };
     struct he_problem *p = r->problem;
     size_t edge_count = edges ? edges->child_count : 0, e = 0;
     const struct he_json **in_file;
@@ -405,11 +449,13 @@ static he_status read_task_list(struct reader *r, const struct he_json *tasks,
         if (status == HE_OK)
             status = read_resources(r, in_file[t], number[t]);
         if (status == HE_OK)
+            status = read_direction(r, in_file[t], number[t]);
+        if (status == HE_OK)
             status = he_map_put(&r->task_numbers, p->task_ids[number[t]], number[t]);
     }
     for (e = 0; e < edge_count; e++)
         p->edges[p->edge_count++] = (struct he_place_edge){ number[raw[e].from], number[raw[e].to],
-                                                            raw[e].bytes, 0 };
+                                                            raw[e].bytes, raw[e].tensor };
     return status;
 }
 
@@ -498,6 +544,7 @@ he_status he_problem_read_json(const char *name, const char *text, size_t size,
         return he_no_memory();
     r.arena = &r.problem->arena;
     he_map_init(&r.task_numbers, r.arena);
+    he_map_init(&r.tensor_numbers, r.arena);
     status = he_json_parse(name, text, size, r.arena, &document);
     if (status == HE_OK)
         status = read_document(&r, document);
