@@ -54,6 +54,13 @@ tests_unit_test_explain_SOURCES = tests/unit/test_explain.c
 tests_unit_test_explain_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_explain_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_explain_LDADD = $(TEST_LIBS) -lm
+check_PROGRAMS += tests/unit/test_hints
+TESTS += tests/unit/test_hints
+tests_unit_test_hints_SOURCES = tests/unit/test_hints.c tests/support/model_text.c \
+	tests/support/model_text.h
+tests_unit_test_hints_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_hints_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_hints_LDADD = $(TEST_LIBS) -lm
 check_PROGRAMS += tests/unit/test_plan
 TESTS += tests/unit/test_plan
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c tests/support/onnx_text.c \

@@ -125,6 +125,23 @@ static void print_summary(const struct he_plan *plan)
     }
 }
 
+/* Hints that came to nothing, on standard error: the first few, and how many. */
+static void tell_hints(const struct he_plan *plan)
+{
+    size_t ignored = 0;
+
+    for (size_t k = 0; k < plan->hint_count; k++) {
+        const struct he_hint *hint = &plan->hints[k];
+
+        if (hint->problem && ignored++ < 3)
+            fprintf(stderr, "hetero: %s is wanted on %s by the model (%s): %s\n",
+                    plan->problem->task_ids[hint->task], hint->wanted, hint->source, hint->problem);
+    }
+    if (ignored > 3)
+        fprintf(stderr, "hetero: %zu more hints of the model are not respected (--json lists them)\n",
+                ignored - 3);
+}
+
 static int report(struct job *job)
 {
     const struct tool_args *args = job->args;
@@ -133,10 +150,14 @@ static int report(struct job *job)
 
     if (args->check)
         status = he_plan_check(job->plan);
+    if (status == HE_OK && args->onnx_out)
+        status = he_plan_save_onnx(job->plan, args->onnx_out);
     if (status == HE_OK && args->output)
         status = he_plan_save(job->plan, args->output);
     if (status != HE_OK)
         return tool_fail(status);
+    if (!args->quiet)
+        tell_hints(job->plan);
     if (args->json)
         return print_json(job->plan, args);
     if (!args->has_explain) {
@@ -173,8 +194,9 @@ static int run(const struct tool_args *args)
 const struct tool_command cmd_plan = {
     .name = "plan",
     .summary = "places a model or a task graph, and explains",
-    .usage = "plan (-m FILE.onnx | --graph FILE.json) [-o plan.json] [--explain [TASK]]",
-    .options = "graph output explain time-limit check threads",
+    .usage = "plan (-m FILE.onnx | --graph FILE.json) [-o plan.json]\n"
+             "            [--onnx-out placed.onnx] [--explain [TASK]]",
+    .options = "graph output onnx-out explain time-limit check threads",
     .details = "Cuts the model into tasks and places them, or places the tasks of a graph file.\n"
                "--json prints the whole plan, -o saves it for `hetero run --plan`. --explain says for\n"
                "each task what every device would cost, why one won, and what other machines would\n"

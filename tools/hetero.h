@@ -27,7 +27,7 @@ enum {
 /* Everything any subcommand can be told. Lists are NULL-terminated. */
 struct tool_args {
     const char *model, *config, *devices, *strategy, *budget;
-    const char *output, *plan, *graph, *explain, *skip;
+    const char *output, *onnx_out, *plan, *graph, *explain, *skip;
     const char **shapes, **inputs, **expects, **configs;
     size_t shape_count, input_count, expect_count, config_count;
     double rtol, atol, outliers, time_limit, seconds;

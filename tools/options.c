@@ -41,6 +41,8 @@ static const struct option options[] = {
     { "input", 'i', LIST, "FILE", "an input in graph order: .pb, .npy or .bin", AT(inputs),
       AT(input_count), false },
     { "output", 'o', TEXT, "PATH", "where the result is written", AT(output), 0, false },
+    { "onnx-out", 0, TEXT, "F.onnx", "the model with the placement written into it", AT(onnx_out), 0,
+      false },
     { "expect", 0, LIST, "FILE", "an expected output in graph order", AT(expects),
       AT(expect_count), false },
     { "rtol", 0, NUMBER, "R", "relative tolerance (1e-3)", AT(rtol), 0, false },

@@ -17,6 +17,14 @@ HE_API void he_plan_destroy(struct he_plan *plan);
 /** Writes the plan as JSON to @path. HE_ERR_IO, HE_ERR_NO_MEMORY. */
 HE_API HE_MUST_CHECK he_status he_plan_save(const struct he_plan *plan, const char *path);
 
+/**
+ * Writes the plan's model with the placement in it: a device configuration
+ * "heteroengine" (ONNX IR version 11), and `layer_ann` properties. Planning that file
+ * again on the same machine gives the same devices. HE_ERR_IO, HE_ERR_NO_MEMORY;
+ * HE_ERR_UNSUPPORTED when the model cannot be written as one file (2 GiB).
+ */
+HE_API HE_MUST_CHECK he_status he_plan_save_onnx(const struct he_plan *plan, const char *path);
+
 /* The plan's figures. Times in seconds. */
 struct he_plan_figures {
     size_t struct_size;

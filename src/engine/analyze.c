@@ -126,6 +126,36 @@ he_status he_engine_prepare(struct he_engine *engine, const struct he_model *mod
     return status;
 }
 
+/* What the model says about devices narrows the problem. A plan that then does not fit says so. */
+static he_status plan_with_hints(struct he_engine *engine, const struct he_model *model,
+                                 const char *strategy, const struct he_place_options *options,
+                                 struct he_graph *graph, struct he_problem *problem,
+                                 struct he_cost *costs, struct he_plan **out)
+{
+    struct he_hint *hints = NULL;
+    size_t count = 0, respected = 0;
+    he_status status = he_hints_apply(model, graph, engine->machine, problem, costs,
+                                      &problem->arena, &hints, &count);
+
+    if (status != HE_OK) {
+        he_graph_destroy(graph);
+        he_problem_destroy(problem);
+        return status;
+    }
+    for (size_t k = 0; k < count; k++)
+        respected += !hints[k].problem;
+    status = he_plan_create(graph, engine->machine, problem, costs, strategy, options,
+                            &engine->alloc, out);
+    if (status == HE_OK) {
+        (*out)->hints = hints;
+        (*out)->hint_count = count;
+    } else if (status == HE_ERR_BUDGET && respected > 0) {
+        return he_error_prefix(status, "with %zu tasks where the model wants them (scheduling: "
+                                       "{hints: ignore} plans without)", respected);
+    }
+    return status;
+}
+
 /* Uses the placement of a saved plan. Takes graph and problem. */
 static he_status plan_from_file(struct he_engine *engine, const char *path, struct he_graph *graph,
                                 struct he_problem *problem, struct he_cost *costs,
@@ -177,10 +207,10 @@ he_status he_engine_analyze(struct he_engine *engine, const struct he_model *mod
     if (chosen.plan_path)
         status = plan_from_file(engine, chosen.plan_path, graph, problem, costs, out);
     else
-        status = he_plan_create(graph, engine->machine, problem, costs,
-                                chosen.strategy ? chosen.strategy
-                                                : engine->machine->settings.strategy,
-                                &place_options, &engine->alloc, out);
+        status = plan_with_hints(engine, model,
+                                 chosen.strategy ? chosen.strategy
+                                                 : engine->machine->settings.strategy,
+                                 &place_options, graph, problem, costs, out);
     if (status == HE_OK)
         (*out)->model = model;
     return status;

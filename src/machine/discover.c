@@ -114,6 +114,7 @@ he_status he_machine_create(const char *source, const struct he_allocator *alloc
     machine->source = he_arena_string(&arena, source, strlen(source));
     machine->settings = (struct he_machine_settings){
         .strategy = "latency_aware",
+        .hints = "respect",
         .gpu_mem_threshold = 1.0,
         .dvfs_policy = "",
         .swap_path = "",

@@ -44,6 +44,10 @@ const size_t he_device_key_count = HE_COUNT(he_device_keys);
 static const struct key scheduling_keys[] = {
     { "strategy", KEY_TEXT, 0, SET(strategy), 0, NULL, 0, 0,
       "latency_aware (default), throughput, energy_aware, cost, priority, or a policy" },
+    { "hints", KEY_WORD, 0, SET(hints), 0, "respect|ignore", 0, 0,
+      "what the model says about devices" },
+    { "layers", KEY_TEXT, 0, SET(layers), 0, NULL, 0, 0,
+      "devices for layer_ann properties: \"gpu(encoder, decoder); cpu(=head)\"" },
     { "batch_split_size", KEY_COUNT, 0, SET(batch_split_size), 0, NULL, 1, 1e9,
       "rows of one shard when a large task is split" },
 };

@@ -54,6 +54,8 @@ enum he_mem_policy { HE_MEM_FAIL_POLICY, HE_MEM_SWAP_POLICY };
 
 struct he_machine_settings {
     const char *strategy; /* "latency_aware" by default */
+    const char *hints;    /* of the model about devices: "respect" (default) or "ignore" */
+    const char *layers;   /* layer_ann to devices, "gpu(encoder); cpu(=head)"; NULL: not set */
     uint32_t batch_split_size; /* 0: not set */
     double gpu_mem_threshold;  /* fraction, 1.0 by default */
     enum he_mem_policy mem_policy;

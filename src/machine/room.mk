@@ -12,7 +12,7 @@ libhe_la_SOURCES += \
 # The catalogue: installed, and found in the source tree before that.
 cataloguedir = $(datadir)/heteroengine/devices
 dist_catalogue_DATA = conf/devices/h100.yaml conf/devices/u280.yaml
-EXTRA_DIST += conf/minimal.yaml conf/full.yaml
+EXTRA_DIST += conf/minimal.yaml conf/full.yaml conf/layers.yaml
 AM_CPPFLAGS += -DHE_CATALOGUE_DIR='"$(cataloguedir)"' \
 	-DHE_CATALOGUE_SOURCE_DIR='"$(abs_top_srcdir)/conf/devices"'
 

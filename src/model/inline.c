@@ -444,7 +444,7 @@ static he_status copy_graph(struct inliner *in, const struct call *call, const s
 static he_status add_identity(struct inliner *in, const struct call *call, const char *from,
                               const char *to, struct node_list *out)
 {
-    struct onnx_node node = { .name = "", .op_type = "Identity", .domain = "", .overload = "",
+    struct onnx_node node = { .name = "", .op_type = "Identity", .domain = "", .overload = "", .doc = "",
                               .input_count = 1, .output_count = 1 };
     he_status status;
 

@@ -55,8 +55,41 @@ struct onnx_attr {
     size_t other_bytes;
 };
 
+struct onnx_property {
+    const char *key, *value;
+};
+
+/* --- Placement, since IR version 11 --- */
+
+/* Devices that the model was prepared for; nodes refer to it by name. */
+struct onnx_configuration {
+    const char *name;
+    int64_t device_count;
+    const char **devices; /* their names; may be fewer than device_count */
+    size_t name_count;
+};
+
+/* Over which devices of a configuration a tensor of a node is spread. */
+struct onnx_sharding {
+    const char *tensor;
+    const int64_t *devices; /* indices into the configuration */
+    size_t device_count;
+    bool is_split; /* in parts; else whole on each of them */
+    /* The whole ShardingSpecProto as it stands in the file, for the writer; NULL when it says no
+     * more than the fields above. */
+    const void *other;
+    size_t other_bytes;
+};
+
+struct onnx_node_device {
+    const char *configuration;
+    struct onnx_sharding *shardings;
+    size_t sharding_count;
+    int64_t stage; /* of a pipeline, -1: not said */
+};
+
 struct onnx_node {
-    const char *name, *op_type, *domain, *overload;
+    const char *name, *op_type, *domain, *overload, *doc;
     const char **inputs; /* "" is an omitted one */
     size_t input_count;
     const char **outputs;
@@ -64,6 +97,10 @@ struct onnx_node {
     struct onnx_attr *attrs;
     size_t attr_count;
     int opset; /* set by inlining for nodes of functions; 0 = the model's import */
+    struct onnx_property *metadata;
+    size_t metadata_count;
+    struct onnx_node_device *node_devices; /* one per configuration */
+    size_t node_device_count;
 };
 
 /* A dimension of a value: a number, a parameter name, or neither. */
@@ -84,7 +121,7 @@ struct onnx_value_info {
 };
 
 struct onnx_graph {
-    const char *name;
+    const char *name, *doc;
     struct onnx_node *nodes;
     size_t node_count;
     struct onnx_tensor *initializers;
@@ -110,10 +147,6 @@ struct onnx_function {
     size_t opset_count;
 };
 
-struct onnx_property {
-    const char *key, *value;
-};
-
 struct he_model {
     struct he_arena arena;
     const char *path; /* "" when read from memory */
@@ -127,6 +160,8 @@ struct he_model {
     size_t function_count;
     struct onnx_property *metadata;
     size_t metadata_count;
+    struct onnx_configuration *configurations;
+    size_t configuration_count;
     /* Indices of the graph's inputs that no initializer feeds (before IR 4 every
      * initializer is listed as an input too); set by the reader. */
     const uint32_t *fed_inputs;

@@ -330,11 +330,14 @@ he_status he_read_node(struct he_reader *reader, struct he_wire wire, struct onn
 
     if (status != HE_OK)
         return status;
-    out->name = out->op_type = out->domain = out->overload = "";
+    out->name = out->op_type = out->domain = out->overload = out->doc = "";
     out->inputs = he_read_array(reader, counts[NODE_INPUT], sizeof *out->inputs);
     out->outputs = he_read_array(reader, counts[NODE_OUTPUT], sizeof *out->outputs);
     out->attrs = he_read_array(reader, counts[NODE_ATTRIBUTE], sizeof *out->attrs);
-    if (!out->inputs || !out->outputs || !out->attrs)
+    out->metadata = he_read_array(reader, counts[NODE_METADATA], sizeof *out->metadata);
+    out->node_devices =
+        he_read_array(reader, counts[NODE_DEVICE_CONFIGURATION], sizeof *out->node_devices);
+    if (!out->inputs || !out->outputs || !out->attrs || !out->metadata || !out->node_devices)
         return he_no_memory();
     for (;;) {
         struct he_wire_field field;
@@ -367,6 +370,18 @@ he_status he_read_node(struct he_reader *reader, struct he_wire wire, struct onn
         case NODE_OVERLOAD:
             status = he_wire_string(&wire, &field, reader->arena, &out->overload);
             break;
+        case NODE_DOC:
+            status = he_wire_string(&wire, &field, reader->arena, &out->doc);
+            break;
+        case NODE_METADATA:
+            status = he_read_entry(reader, he_wire_enter(&wire, &field, &he_schema_entry),
+                                   &out->metadata[out->metadata_count++]);
+            break;
+        case NODE_DEVICE_CONFIGURATION:
+            status = he_read_node_device(reader,
+                                         he_wire_enter(&wire, &field, &he_schema_node_device),
+                                         &out->node_devices[out->node_device_count++]);
+            break;
         case NODE_ATTRIBUTE:
             status = he_read_attr(reader, he_wire_enter(&wire, &field, &he_schema_attr),
                                   &out->attrs[out->attr_count++]);
@@ -390,6 +405,8 @@ static he_status read_graph_field(struct he_reader *reader, const struct he_wire
                             &out->nodes[out->node_count++]);
     case GRAPH_NAME:
         return he_wire_string(wire, field, reader->arena, &out->name);
+    case GRAPH_DOC:
+        return he_wire_string(wire, field, reader->arena, &out->doc);
     case GRAPH_INITIALIZER:
         return he_read_tensor(reader, he_wire_enter(wire, field, &he_schema_tensor),
                               &out->initializers[out->initializer_count++]);
@@ -419,7 +436,7 @@ static he_status read_graph(struct he_reader *reader, struct he_wire wire, struc
 
     if (status != HE_OK)
         return status;
-    out->name = "";
+    out->name = out->doc = "";
     out->nodes = he_read_array(reader, counts[GRAPH_NODE], sizeof *out->nodes);
     out->initializers =
         he_read_array(reader, counts[GRAPH_INITIALIZER], sizeof *out->initializers);

@@ -153,6 +153,9 @@ static he_status read_model_field(struct he_reader *reader, const struct he_wire
     case MODEL_FUNCTIONS:
         return he_read_function(reader, he_wire_enter(wire, field, &he_schema_function),
                                 &out->functions[out->function_count++]);
+    case MODEL_CONFIGURATION:
+        return he_read_configuration(reader, he_wire_enter(wire, field, &he_schema_configuration),
+                                     &out->configurations[out->configuration_count++]);
     default:
         return HE_OK;
     }
@@ -205,7 +208,9 @@ static he_status read_model(struct he_reader *reader, struct he_wire wire, struc
     out->opsets = he_read_array(reader, counts[MODEL_OPSET_IMPORT] + 1, sizeof *out->opsets);
     out->functions = he_read_array(reader, counts[MODEL_FUNCTIONS], sizeof *out->functions);
     out->metadata = he_read_array(reader, counts[MODEL_METADATA], sizeof *out->metadata);
-    if (!out->opsets || !out->functions || !out->metadata)
+    out->configurations =
+        he_read_array(reader, counts[MODEL_CONFIGURATION], sizeof *out->configurations);
+    if (!out->opsets || !out->functions || !out->metadata || !out->configurations)
         return he_no_memory();
     for (;;) {
         struct he_wire_field field;

@@ -37,6 +37,11 @@ he_status he_read_opset(struct he_reader *reader, struct he_wire wire,
 he_status he_read_entry(struct he_reader *reader, struct he_wire wire,
                         struct onnx_property *out) HE_MUST_CHECK;
 
+he_status he_read_configuration(struct he_reader *reader, struct he_wire wire,
+                                struct onnx_configuration *out) HE_MUST_CHECK;
+he_status he_read_node_device(struct he_reader *reader, struct he_wire wire,
+                              struct onnx_node_device *out) HE_MUST_CHECK;
+
 /* A domain as the field says it, with "ai.onnx" turned into "". */
 he_status he_read_domain(struct he_reader *reader, const struct he_wire *wire,
                          const struct he_wire_field *field, const char **out) HE_MUST_CHECK;

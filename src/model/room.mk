@@ -5,9 +5,11 @@ libhe_la_SOURCES += \
 	src/model/model.c src/model/model.h \
 	src/model/npy.c src/model/npy.h \
 	src/model/read_graph.c \
+	src/model/read_placement.c \
 	src/model/read_tensor.c \
 	src/model/reader.c src/model/reader.h \
 	src/model/schema.c src/model/schema.h \
+	src/model/sink.c src/model/sink.h \
 	src/model/tensor_file.c src/model/tensor_file.h \
 	src/model/wire.c src/model/wire.h \
 	src/model/writer.c

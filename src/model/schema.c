@@ -22,12 +22,14 @@ static const struct he_wire_known model_fields[] = {
     [MODEL_OPSET_IMPORT] = {"opset_import", BYTES},
     [MODEL_METADATA] = {"metadata_props", BYTES},
     [MODEL_FUNCTIONS] = {"functions", BYTES},
+    [MODEL_CONFIGURATION] = {"configuration", BYTES},
 };
 MESSAGE(he_schema_model, "model", model_fields);
 
 static const struct he_wire_known graph_fields[] = {
     [GRAPH_NODE] = {"node", BYTES},
     [GRAPH_NAME] = {"name", BYTES},
+    [GRAPH_DOC] = {"doc_string", BYTES},
     [GRAPH_INITIALIZER] = {"initializer", BYTES},
     [GRAPH_INPUT] = {"input", BYTES},
     [GRAPH_OUTPUT] = {"output", BYTES},
@@ -41,6 +43,9 @@ static const struct he_wire_known node_fields[] = {
     [NODE_NAME] = {"name", BYTES},           [NODE_OP_TYPE] = {"op_type", BYTES},
     [NODE_ATTRIBUTE] = {"attribute", BYTES}, [NODE_DOMAIN] = {"domain", BYTES},
     [NODE_OVERLOAD] = {"overload", BYTES},
+    [NODE_DOC] = {"doc_string", BYTES},
+    [NODE_METADATA] = {"metadata_props", BYTES},
+    [NODE_DEVICE_CONFIGURATION] = {"device_configurations", BYTES},
 };
 MESSAGE(he_schema_node, "node", node_fields);
 
@@ -139,3 +144,25 @@ static const struct he_wire_known entry_fields[] = {
     [ENTRY_VALUE] = {"value", BYTES},
 };
 MESSAGE(he_schema_entry, "key-value entry", entry_fields);
+
+static const struct he_wire_known configuration_fields[] = {
+    [CONFIGURATION_NAME] = {"name", BYTES},
+    [CONFIGURATION_DEVICE_COUNT] = {"num_devices", NUMBER},
+    [CONFIGURATION_DEVICE] = {"device", BYTES},
+};
+MESSAGE(he_schema_configuration, "device configuration", configuration_fields);
+
+static const struct he_wire_known node_device_fields[] = {
+    [NODE_DEVICE_CONFIGURATION_ID] = {"configuration_id", BYTES},
+    [NODE_DEVICE_SHARDING] = {"sharding_spec", BYTES},
+    [NODE_DEVICE_STAGE] = {"pipeline_stage", NUMBER},
+};
+MESSAGE(he_schema_node_device, "node device configuration", node_device_fields);
+
+static const struct he_wire_known sharding_fields[] = {
+    [SHARDING_TENSOR] = {"tensor_name", BYTES},
+    [SHARDING_DEVICE] = {"device", NUMBER, true},
+    [SHARDING_GROUPS] = {"index_to_device_group_map", BYTES},
+    [SHARDING_DIMS] = {"sharded_dim", BYTES},
+};
+MESSAGE(he_schema_sharding, "sharding", sharding_fields);

@@ -2,7 +2,7 @@
 /*
  * The part of onnx.proto we read and write: field numbers, and the table of
  * each message for the wire cursor. Fields that are left out (doc strings of
- * parts, training, annotations) are skipped like any unknown field.
+ * values, training, annotations) are skipped like any unknown field.
  */
 #ifndef HE_MODEL_SCHEMA_H
 #define HE_MODEL_SCHEMA_H
@@ -20,10 +20,12 @@ enum {
     MODEL_OPSET_IMPORT = 8,
     MODEL_METADATA = 14,
     MODEL_FUNCTIONS = 25,
+    MODEL_CONFIGURATION = 26,
 
     GRAPH_NODE = 1,
     GRAPH_NAME = 2,
     GRAPH_INITIALIZER = 5,
+    GRAPH_DOC = 10,
     GRAPH_INPUT = 11,
     GRAPH_OUTPUT = 12,
     GRAPH_VALUE_INFO = 13,
@@ -34,8 +36,24 @@ enum {
     NODE_NAME = 3,
     NODE_OP_TYPE = 4,
     NODE_ATTRIBUTE = 5,
+    NODE_DOC = 6,
     NODE_DOMAIN = 7,
     NODE_OVERLOAD = 8,
+    NODE_METADATA = 9,
+    NODE_DEVICE_CONFIGURATION = 10,
+
+    CONFIGURATION_NAME = 1,
+    CONFIGURATION_DEVICE_COUNT = 2,
+    CONFIGURATION_DEVICE = 3,
+
+    NODE_DEVICE_CONFIGURATION_ID = 1,
+    NODE_DEVICE_SHARDING = 2,
+    NODE_DEVICE_STAGE = 3,
+
+    SHARDING_TENSOR = 1,
+    SHARDING_DEVICE = 2,
+    SHARDING_GROUPS = 3,
+    SHARDING_DIMS = 4,
 
     ATTR_NAME = 1,
     ATTR_F = 2,
@@ -125,6 +143,7 @@ enum {
 
 extern const struct he_wire_message he_schema_model, he_schema_graph, he_schema_node,
     he_schema_attr, he_schema_tensor, he_schema_value, he_schema_type, he_schema_tensor_type,
-    he_schema_shape, he_schema_dim, he_schema_opset, he_schema_function, he_schema_entry;
+    he_schema_shape, he_schema_dim, he_schema_opset, he_schema_function, he_schema_entry, he_schema_configuration, he_schema_node_device,
+    he_schema_sharding;
 
 #endif

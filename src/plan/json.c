@@ -98,6 +98,24 @@ static void write_memory(const struct he_plan *plan, struct he_json_writer *json
     he_json_array_end(json);
 }
 
+static void write_hints(const struct he_plan *plan, struct he_json_writer *json)
+{
+    he_json_array(json, "hints");
+    for (size_t k = 0; k < plan->hint_count; k++) {
+        const struct he_hint *hint = &plan->hints[k];
+
+        he_json_object_flat(json, NULL);
+        he_json_string(json, "task", plan->problem->task_ids[hint->task]);
+        he_json_string(json, "wanted", hint->wanted);
+        he_json_string(json, "source", hint->source);
+        he_json_bool(json, "respected", !hint->problem);
+        if (hint->problem)
+            he_json_string(json, "problem", hint->problem);
+        he_json_object_end(json);
+    }
+    he_json_array_end(json);
+}
+
 void he_plan_write_members(const struct he_plan *plan, struct he_json_writer *json)
 {
     he_json_string(json, "name", plan->problem->name);
@@ -115,6 +133,8 @@ void he_plan_write_members(const struct he_plan *plan, struct he_json_writer *js
     write_tasks(plan, json);
     write_transfers(plan, json);
     write_memory(plan, json);
+    if (plan->hint_count)
+        write_hints(plan, json);
 }
 
 void he_plan_write_json(const struct he_plan *plan, struct he_json_writer *json)

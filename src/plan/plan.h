@@ -13,6 +13,7 @@
 #include "graph/graph.h"
 #include "machine/machine.h"
 #include "partition/partition.h"
+#include "plan/hints.h"
 
 /* What a lane (a device's queue) does, in order. */
 enum he_step_kind {
@@ -85,6 +86,8 @@ struct he_plan {
     double value, lower_bound, plan_seconds;
     struct he_part *parts;
     uint32_t part_count;
+    struct he_hint *hints; /* of the model, and what became of them */
+    size_t hint_count;
 
     /* Filled by he_plan_lower() for plans that are to run. */
     struct he_plan_region *regions;

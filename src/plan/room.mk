@@ -4,11 +4,13 @@ libhe_la_SOURCES += \
 	src/plan/explain.c src/plan/explain.h \
 	src/plan/explain_json.c \
 	src/plan/explain_text.c \
+	src/plan/hints.c src/plan/hints.h \
 	src/plan/json.c \
 	src/plan/lower.c src/plan/lower.h \
 	src/plan/memory.c \
 	src/plan/plan.c src/plan/plan.h \
 	src/plan/read_graph.c \
 	src/plan/steps.c \
-	src/plan/what_if.c
+	src/plan/what_if.c \
+	src/plan/write_onnx.c
 EXTRA_DIST += src/plan/README.md

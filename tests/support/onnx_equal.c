@@ -89,6 +89,41 @@ static const char *attrs_difference(const struct onnx_attr *a, size_t a_count,
     return difference;
 }
 
+static const char *node_devices_difference(const struct onnx_node *a, const struct onnx_node *b)
+{
+    if (a->node_device_count != b->node_device_count)
+        return "number of device configurations of a node";
+    for (size_t k = 0; k < a->node_device_count; k++) {
+        const struct onnx_node_device *x = &a->node_devices[k], *y = &b->node_devices[k];
+
+        if (!same(x->configuration, y->configuration) || x->stage != y->stage ||
+            x->sharding_count != y->sharding_count)
+            return "device configuration of a node";
+        for (size_t i = 0; i < x->sharding_count; i++) {
+            const struct onnx_sharding *p = &x->shardings[i], *q = &y->shardings[i];
+
+            if (!same(p->tensor, q->tensor) || p->is_split != q->is_split ||
+                !same_bytes(p->devices, p->device_count * sizeof *p->devices, q->devices,
+                            q->device_count * sizeof *q->devices) ||
+                !same_bytes(p->other, p->other_bytes, q->other, q->other_bytes))
+                return "sharding of a node";
+        }
+    }
+    return NULL;
+}
+
+static const char *notes_difference(const struct onnx_node *a, const struct onnx_node *b)
+{
+    if (!same(a->doc, b->doc) || a->metadata_count != b->metadata_count)
+        return "doc string or number of properties of a node";
+    for (size_t k = 0; k < a->metadata_count; k++) {
+        if (!same(a->metadata[k].key, b->metadata[k].key) ||
+            !same(a->metadata[k].value, b->metadata[k].value))
+            return "property of a node";
+    }
+    return node_devices_difference(a, b);
+}
+
 static const char *nodes_difference(const struct onnx_node *a, size_t a_count,
                                     const struct onnx_node *b, size_t b_count)
 {
@@ -106,6 +141,8 @@ static const char *nodes_difference(const struct onnx_node *a, size_t a_count,
         if (a[k].opset != b[k].opset)
             return "opset of a node";
         difference = attrs_difference(a[k].attrs, a[k].attr_count, b[k].attrs, b[k].attr_count);
+        if (!difference)
+            difference = notes_difference(&a[k], &b[k]);
     }
     return difference;
 }
@@ -136,8 +173,8 @@ const char *onnx_graph_difference(const struct onnx_graph *a, const struct onnx_
 {
     const char *difference = NULL;
 
-    if (!same(a->name, b->name))
-        return "name of a graph";
+    if (!same(a->name, b->name) || !same(a->doc, b->doc))
+        return "name or doc string of a graph";
     if (a->initializer_count != b->initializer_count)
         return "number of initializers";
     for (size_t k = 0; k < a->initializer_count && !difference; k++)
@@ -201,6 +238,15 @@ const char *onnx_model_difference(const struct he_model *a, const struct he_mode
         if (!same(a->metadata[k].key, b->metadata[k].key) ||
             !same(a->metadata[k].value, b->metadata[k].value))
             return "metadata entry";
+    }
+    if (a->configuration_count != b->configuration_count)
+        return "number of device configurations";
+    for (size_t k = 0; k < a->configuration_count; k++) {
+        const struct onnx_configuration *x = &a->configurations[k], *y = &b->configurations[k];
+
+        if (!same(x->name, y->name) || x->device_count != y->device_count ||
+            !same_list(x->devices, x->name_count, y->devices, y->name_count))
+            return "device configuration";
     }
     if (a->function_count != b->function_count)
         return "number of functions";

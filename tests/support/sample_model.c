@@ -61,8 +61,27 @@ static struct onnx_attr every_attr[] = {
     { .name = "elem", .type = 13, .other = type_attr, .other_bytes = sizeof type_attr - 1 },
 };
 
+/* ShardingSpecProto { tensor_name: "y" device: [0, 1] sharded_dim { axis: 1
+ * simple_sharding { num_shards: 2 } } } */
+static const char split[] = "\x0a\x01y\x12\x02\x00\x01\x22\x06\x08\x01\x12\x02\x18\x02";
+static const int64_t devices[2] = { 0, 1 };
+static struct onnx_sharding shardings[] = {
+    { .tensor = "c", .devices = devices + 1, .device_count = 1 },
+    { .tensor = "y", .devices = devices, .device_count = 2, .is_split = true, .other = split,
+      .other_bytes = sizeof split - 1 },
+};
+static struct onnx_node_device node_devices[] = {
+    { .configuration = "pair", .shardings = shardings, .sharding_count = 2, .stage = 3 },
+    { .configuration = "", .stage = -1 },
+};
+static struct onnx_configuration configurations[] = {
+    { .name = "pair", .device_count = 2, .devices = NAMES("CPU:0", "GPU:0"), .name_count = 2 },
+};
+
 static struct onnx_node nodes[] = {
-    { .name = "choice", .op_type = "If", .inputs = NAMES("scalar"), .input_count = 1,
+    { .name = "choice", .doc = "A choice.", .node_devices = node_devices, .node_device_count = 2,
+      .metadata = (struct onnx_property[]){ { "layer_ann", "head" } }, .metadata_count = 1,
+      .op_type = "If", .inputs = NAMES("scalar"), .input_count = 1,
       .outputs = NAMES("c"), .output_count = 1, .attrs = if_attrs,
       .attr_count = HE_COUNT(if_attrs) },
     { .name = "all", .op_type = "Everything", .domain = "com.example", .overload = "two",
@@ -98,7 +117,7 @@ static struct onnx_value_info value_infos[] = {
 };
 
 static const struct he_model sample = {
-    .ir_version = 8,
+    .ir_version = 11,
     .producer_name = "sample",
     .producer_version = "1",
     .domain = "com.example.models",
@@ -106,7 +125,9 @@ static const struct he_model sample = {
     .model_version = 7,
     .opsets = (struct onnx_opset[]){ { "", 17 }, { "com.example", 1 } },
     .opset_count = 2,
-    .graph = { .name = "main", .nodes = nodes, .node_count = HE_COUNT(nodes),
+    .configurations = configurations,
+    .configuration_count = HE_COUNT(configurations),
+    .graph = { .name = "main", .doc = "The whole.", .nodes = nodes, .node_count = HE_COUNT(nodes),
                .initializers = initializers, .initializer_count = HE_COUNT(initializers),
                .inputs = inputs, .input_count = HE_COUNT(inputs), .outputs = outputs,
                .output_count = HE_COUNT(outputs), .value_infos = value_infos,

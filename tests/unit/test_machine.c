@@ -57,6 +57,16 @@ START_TEST(minimal_example_loads)
 }
 END_TEST
 
+START_TEST(layers_example_loads)
+{
+    struct he_machine *m = describe_file(HE_SRCDIR "/conf/layers.yaml");
+
+    ck_assert_str_eq(m->settings.hints, "respect");
+    ck_assert_str_eq(m->settings.layers, "gpu(encoder, decoder); cpu(=head)");
+    he_machine_destroy(m);
+}
+END_TEST
+
 START_TEST(full_example_loads)
 {
     struct he_machine *m = describe_file(HE_SRCDIR "/conf/full.yaml");

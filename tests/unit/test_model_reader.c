@@ -278,7 +278,7 @@ START_TEST(unknown_fields_are_skipped)
     proto_fixed(&graph, 101, &eight, 4);
     proto_string(&graph, 1000, "future");
     wrap_model(&text, &graph, 17);
-    proto_string(&text, 26, "configuration");
+    proto_string(&text, 20, "training");
     ck_assert_msg(parse(&text, &model) == HE_OK, "%s", he_error_message());
     ck_assert_str_eq(model->graph.name, "main");
     he_model_destroy(model);
