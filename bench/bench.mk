@@ -10,3 +10,4 @@ EXTRA_PROGRAMS += bench/placement/solve
 bench_placement_solve_SOURCES = bench/placement/solve.c
 bench_placement_solve_LDADD = libhe.la
 CLEANFILES += bench/placement/solve$(EXEEXT)
+EXTRA_DIST += bench/placement/import_fjsp.py bench/placement/shop

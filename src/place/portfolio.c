@@ -9,6 +9,7 @@
 #include "list.h"
 #include "local.h"
 #include "rank.h"
+#include "shop.h"
 
 /* Without a time limit, list schedules are tried until about this many cells are filled. */
 #define LIST_WORK 100000.0
@@ -136,6 +137,8 @@ static he_status search(struct portfolio *f)
             return HE_OK;
         rest.time_limit = (double)(f->deadline_ns - now) * 1e-9;
     }
+    if (f->options->objective == HE_OBJECTIVE_LATENCY && he_shop_fits(f->problem))
+        return he_shop_search(&f->contest, f->problem, &rest, 1.0);
     return he_local_search(&f->contest, f->problem, &rest, 1.0);
 }
 

@@ -24,6 +24,9 @@ libhe_la_SOURCES += \
 	src/place/problem.c src/place/problem.h \
 	src/place/random.h \
 	src/place/rank.c src/place/rank.h \
+	src/place/shop.c src/place/shop.h \
+	src/place/shop_graph.c src/place/shop_graph.h \
+	src/place/shop_tabu.c src/place/shop_tabu.h \
 	src/place/sumexact.c \
 	src/place/sumsolve.c \
 	src/place/swap.c \
@@ -51,4 +54,10 @@ tests_unit_test_policies_SOURCES = tests/unit/test_policies.c tests/unit/place_s
 tests_unit_test_policies_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_policies_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_policies_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test_shop
+TESTS += tests/unit/test_shop
+tests_unit_test_shop_SOURCES = tests/unit/test_shop.c tests/unit/place_support.h
+tests_unit_test_shop_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_shop_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_shop_LDADD = $(TEST_LIBS)
 endif
