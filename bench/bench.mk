@@ -11,3 +11,7 @@ bench_placement_solve_SOURCES = bench/placement/solve.c
 bench_placement_solve_LDADD = libhe.la
 CLEANFILES += bench/placement/solve$(EXEEXT)
 EXTRA_DIST += bench/placement/import_fjsp.py bench/placement/shop
+EXTRA_PROGRAMS += bench/placement/planted
+bench_placement_planted_SOURCES = bench/placement/planted.c
+bench_placement_planted_LDADD = libhe.la
+CLEANFILES += bench/placement/planted$(EXEEXT)

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A recursive-descent JSON reader (RFC 8259) with bounded depth. */
+/*
+ * A recursive-descent JSON reader (RFC 8259) with bounded depth. Files of a hundred
+ * megabytes are read: plain strings are copied at once, and numbers of at most 15 digits with a
+ * small exponent are made without strtod(), exactly (Clinger 1990: both factors are exact, so there
+ * is one rounding).
+ */
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +20,7 @@ struct reader {
     const char *line_start;
     unsigned line, depth;
     struct he_arena *arena;
+    bool closes_lists; /* those directly in the outermost object */
 };
 
 static he_status fail(const struct reader *r, const char *expected)
@@ -123,6 +130,15 @@ static he_status read_string(struct reader *r, const char **out)
 
     if (!take(r, '"'))
         return fail(r, "a string in double quotes");
+    for (scan = r->at; scan < r->end && *scan != '"' && *scan != '\\'; scan++) {
+        if ((unsigned char)*scan < 0x20)
+            break;
+    }
+    if (scan < r->end && *scan == '"') { /* nothing special inside */
+        *out = he_arena_string(r->arena, r->at, (size_t)(scan - r->at));
+        r->at = scan + 1;
+        return *out ? HE_OK : he_no_memory();
+    }
     for (scan = r->at; scan < r->end && *scan != '"'; scan++) {
         if (*scan == '\\' && scan + 1 < r->end)
             scan++;
@@ -181,12 +197,62 @@ static bool is_number(const char *text)
     return *at == '\0';
 }
 
+/* Digits at r->at + *at into *mantissa, as long as it is exact. False when it is not. */
+static bool take_digits(const struct reader *r, size_t *at, uint64_t *mantissa, size_t *count)
+{
+    size_t begin = *at;
+
+    for (; r->at + *at < r->end && r->at[*at] >= '0' && r->at[*at] <= '9'; (*at)++) {
+        if (*mantissa >= 100000000000000u)
+            return false;
+        *mantissa = *mantissa * 10 + (uint64_t)(r->at[*at] - '0');
+    }
+    *count = *at - begin;
+    return true;
+}
+
+/* Plain decimals of up to 15 digits; false leaves the number to the thorough way. */
+static bool read_short_number(struct reader *r, struct he_json *value)
+{
+    static const double powers[] = { 1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                     1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
+    bool is_negative = *r->at == '-', is_real = false;
+    size_t at = is_negative, whole, fraction = 0;
+    uint64_t mantissa = 0;
+    char next;
+
+    if (FLT_EVAL_METHOD != 0 || !take_digits(r, &at, &mantissa, &whole) || whole == 0 ||
+        (whole > 1 && r->at[at - whole] == '0'))
+        return false;
+    if (r->at + at < r->end && r->at[at] == '.') {
+        at++;
+        is_real = true;
+        if (!take_digits(r, &at, &mantissa, &fraction) || fraction == 0 || fraction > 15)
+            return false;
+    }
+    next = r->at + at < r->end ? r->at[at] : ' ';
+    if (next == 'e' || next == 'E' || next == '.' || next == '+' || next == '-')
+        return false;
+    value->number = (double)mantissa / powers[fraction];
+    value->is_integer = !is_real || value->number == floor(value->number);
+    if (value->is_integer) {
+        value->integer = (int64_t)value->number;
+        value->integer = is_negative ? -value->integer : value->integer;
+    }
+    value->number = is_negative ? -value->number : value->number;
+    value->kind = HE_JSON_NUMBER;
+    r->at += at;
+    return true;
+}
+
 static he_status read_number(struct reader *r, struct he_json *value)
 {
     char digits[64], *end;
     size_t size = 0;
     bool is_real = false;
 
+    if (read_short_number(r, value))
+        return HE_OK;
     while (r->at + size < r->end && strchr("+-0123456789.eE", r->at[size]) && r->at[size]) {
         is_real |= strchr(".eE", r->at[size]) != NULL;
         if (++size >= sizeof digits)
@@ -221,6 +287,55 @@ static bool take_word(struct reader *r, const char *word)
 }
 
 static he_status read_value(struct reader *r, struct he_json **out);
+
+/* Goes past a list by its brackets and counts its elements by its commas. */
+static he_status close_list(struct reader *r, struct he_json *value)
+{
+    unsigned depth = 1;
+    bool is_empty = true;
+
+    value->kind = HE_JSON_ARRAY;
+    value->is_closed = true;
+    value->string = r->at;
+    for (; r->at < r->end; r->at++) {
+        switch (*r->at) {
+        case '"':
+            for (r->at++; r->at < r->end && *r->at != '"'; r->at++)
+                r->at += *r->at == '\\' && r->at + 1 < r->end;
+            is_empty = false;
+            break;
+        case '[':
+        case '{':
+            depth++;
+            is_empty = false;
+            break;
+        case ']':
+        case '}':
+            if (--depth > 0)
+                break;
+            value->child_count += !is_empty;
+            r->at++;
+            return HE_OK;
+        case ',':
+            value->child_count += depth == 1;
+            break;
+        case '\n':
+            r->line++;
+            r->line_start = r->at + 1;
+            break;
+        case ' ':
+        case '\t':
+        case '\r':
+            break;
+        default:
+            is_empty = false;
+            break;
+        }
+        if (r->at >= r->end)
+            break;
+    }
+    return fail(r, "',' or ']'");
+}
 
 static he_status read_members(struct reader *r, struct he_json *value, bool is_object)
 {
@@ -277,7 +392,8 @@ static he_status read_value(struct reader *r, struct he_json **out)
     if (take(r, '{'))
         return read_members(r, value, true);
     if (take(r, '['))
-        return read_members(r, value, false);
+        return r->closes_lists && r->depth == 1 ? close_list(r, value)
+                                                : read_members(r, value, false);
     if (r->at < r->end && *r->at == '"') {
         value->kind = HE_JSON_STRING;
         return read_string(r, &value->string);
@@ -294,22 +410,92 @@ static he_status read_value(struct reader *r, struct he_json **out)
     return fail(r, "a value");
 }
 
+static he_status parse(struct reader *r, struct he_json **out)
+{
+    he_status status;
+
+    *out = NULL;
+    skip_space(r);
+    status = read_value(r, out);
+    if (status != HE_OK)
+        return status;
+    skip_space(r);
+    if (r->at < r->end)
+        return fail(r, "nothing after the document");
+    return HE_OK;
+}
+
 he_status he_json_parse(const char *name, const char *text, size_t size, struct he_arena *arena,
                         struct he_json **out)
 {
     struct reader r = { .name = name, .at = text, .end = text + size, .line_start = text,
                         .line = 1, .arena = arena };
-    he_status status;
+
+    return parse(&r, out);
+}
+
+he_status he_json_parse_closed(const char *name, const char *text, size_t size,
+                               struct he_arena *arena, struct he_json **out)
+{
+    struct reader r = { .name = name, .at = text, .end = text + size, .line_start = text,
+                        .line = 1, .arena = arena, .closes_lists = true };
+    he_status status = parse(&r, out);
+
+    /* Brackets that do not match: reading everything tells where. */
+    if (status == HE_ERR_PARSE && he_json_parse(name, text, size, arena, out) == HE_ERR_NO_MEMORY)
+        status = HE_ERR_NO_MEMORY;
+    return status;
+}
+
+void he_json_list_open(struct he_json_list *list, const char *name, const char *text, size_t size,
+                       const struct he_json *closed)
+{
+    *list = (struct he_json_list){ .name = name, .at = closed->string, .end = text + size,
+                                   .line_start = closed->string - closed->column,
+                                   .line = closed->line };
+}
+
+he_status he_json_list_next(struct he_json_list *list, struct he_arena *arena, struct he_json **out)
+{
+    struct reader r = { .name = list->name, .at = list->at, .end = list->end, .depth = 2,
+                        .line_start = list->line_start, .line = list->line, .arena = arena };
+    he_status status = HE_OK;
 
     *out = NULL;
     skip_space(&r);
+    if (list->is_open && r.at < r.end && *r.at == ',') {
+        r.at++;
+        skip_space(&r);
+    } else if (r.at < r.end && *r.at == ']') {
+        return HE_OK; /* stays there: asked again, it says so again */
+    } else if (list->is_open) {
+        return fail(&r, "',' or ']'");
+    }
     status = read_value(&r, out);
-    if (status != HE_OK)
-        return status;
-    skip_space(&r);
-    if (r.at < r.end)
-        return fail(&r, "nothing after the document");
-    return HE_OK;
+    list->at = r.at;
+    list->line = r.line;
+    list->line_start = r.line_start;
+    list->is_open = true;
+    return status;
+}
+
+he_status he_json_list_fill(const char *name, const char *text, size_t size,
+                            struct he_json *closed, struct he_arena *arena)
+{
+    struct he_json_list list;
+    struct he_json **tail = &closed->child;
+    he_status status;
+
+    he_json_list_open(&list, name, text, size, closed);
+    closed->child_count = 0;
+    closed->is_closed = false;
+    for (;;) {
+        status = he_json_list_next(&list, arena, tail);
+        if (status != HE_OK || !*tail)
+            return status;
+        tail = &(*tail)->next;
+        closed->child_count++;
+    }
 }
 
 const struct he_json *he_json_get(const struct he_json *object, const char *key)

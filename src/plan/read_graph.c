@@ -3,6 +3,9 @@
  * The task-graph file: tasks with times, edges with bytes, and perhaps devices
  * and links of its own. Tasks may stand in any order; they are numbered
  * topologically here (Kahn), in file order among those that are ready.
+ *
+ * A file may hold 10^5 tasks with a time for each of 64 devices: tasks and edges are parsed
+ * one at a time, each into an arena that is emptied behind it.
  */
 #include <math.h>
 #include <string.h>
@@ -13,14 +16,36 @@
 #include "core/words.h"
 #include "plan/plan.h"
 
+/* Which devices a key of "time" means. Tasks mostly have the same keys in the same order, so
+ * those of the task before are tried first. */
+struct time_key {
+    const char *key;
+    uint32_t device;                    /* with this id, UINT32_MAX: none */
+    uint32_t *of_kind, of_kind_count;   /* with this kind */
+};
+
 struct reader {
-    const char *name;
+    const char *name, *text;
+    size_t size;
     const struct he_machine *machine;
     struct he_problem *problem;
     struct he_arena *arena; /* the problem's */
-    struct he_map task_numbers; /* id -> topological number */
+    struct he_map task_numbers; /* id -> number: in file order at first, then topological */
+    struct he_map time_keys;    /* key -> entry of known_keys */
+    struct time_key *known_keys;
+    uint32_t known_count, known_capacity;
+    uint32_t *keys_before; /* by place: entry of known_keys, of the task before */
+    uint32_t keys_before_count;
     struct he_map tensor_numbers; /* names of tensors with several edges -> 1.. */
     uint32_t tensor_count;
+};
+
+/* What tasks are until they have their final numbers. */
+struct raw_tasks {
+    const char **ids;
+    unsigned *line, *column;
+    double *time, *memory;
+    bool *is_backward, has_backward;
 };
 
 static he_status bad(const struct reader *r, const struct he_json *at, const char *expected)
@@ -127,7 +152,7 @@ static he_status alloc_devices(struct reader *r, size_t count)
     return HE_OK;
 }
 
-static he_status read_devices(struct reader *r, const struct he_json *devices)
+static he_status read_devices(struct reader *r, struct he_json *devices)
 {
     const char **shares;
     uint32_t index = 0;
@@ -135,6 +160,9 @@ static he_status read_devices(struct reader *r, const struct he_json *devices)
 
     if (devices->kind != HE_JSON_ARRAY || devices->child_count == 0)
         return bad(r, devices, "a list of one device or more");
+    status = he_json_list_fill(r->name, r->text, r->size, devices, r->arena);
+    if (status != HE_OK)
+        return status;
     status = alloc_devices(r, devices->child_count);
     shares = he_arena_alloc(r->arena, devices->child_count, sizeof *shares);
     if (status != HE_OK || !shares)
@@ -159,8 +187,9 @@ static he_status take_machine_devices(struct reader *r)
     return HE_OK;
 }
 
-static he_status find_device(const struct reader *r, const struct he_json *at, const char *key,
-                             uint32_t *out)
+/* "*" gives 0 .. all devices, an id that one. */
+static he_status find_devices(const struct reader *r, const struct he_json *at, const char *key,
+                              uint32_t *first, uint32_t *end)
 {
     const struct he_json *id = get_string(at, key);
 
@@ -169,47 +198,64 @@ static he_status find_device(const struct reader *r, const struct he_json *at, c
                             r->name, at->line, at->column, key);
     for (uint32_t d = 0; d < r->problem->device_count; d++) {
         if (strcmp(r->problem->devices[d].id, id->string) == 0) {
-            *out = d;
+            *first = d;
+            *end = d + 1;
             return HE_OK;
         }
+    }
+    if (strcmp(id->string, "*") == 0) {
+        *first = 0;
+        *end = r->problem->device_count;
+        return HE_OK;
     }
     return he_error_set(HE_ERR_PARSE, "%s:%u:%u: no device '%s'", r->name, id->line, id->column,
                         id->string);
 }
 
-static he_status read_links(struct reader *r, const struct he_json *links)
+static he_status read_link(struct reader *r, const struct he_json *at)
 {
     static const char *const keys[] = { "from", "to", "bandwidth", "latency" };
+    struct he_place_link link = { .is_free = false };
+    uint32_t from, from_end, to, to_end, d = r->problem->device_count;
+    he_status status;
+
+    if (at->kind != HE_JSON_OBJECT)
+        return bad(r, at, "a link: an object with \"from\" and \"to\"");
+    status = check_keys(r, at, keys, sizeof keys / sizeof keys[0]);
+    if (status == HE_OK)
+        status = find_devices(r, at, "from", &from, &from_end);
+    if (status == HE_OK)
+        status = find_devices(r, at, "to", &to, &to_end);
+    if (status == HE_OK)
+        status = get_amount(r, at, "bandwidth", INFINITY, &link.bandwidth);
+    if (status == HE_OK)
+        status = get_amount(r, at, "latency", 0, &link.latency);
+    if (status != HE_OK)
+        return status;
+    if (link.bandwidth <= 0)
+        return bad(r, at, "a bandwidth above 0");
+    for (uint32_t i = from; i < from_end; i++) {
+        for (uint32_t j = to; j < to_end; j++) {
+            /* A device has no link to itself unless the file names the pair. */
+            if (i != j || (from_end - from == 1 && to_end - to == 1))
+                r->problem->links[(size_t)i * d + j] = link;
+        }
+    }
+    return HE_OK;
+}
+
+static he_status read_links(struct reader *r, struct he_json *links)
+{
+    he_status status;
 
     if (!links)
         return HE_OK;
     if (links->kind != HE_JSON_ARRAY)
         return bad(r, links, "a list of links");
-    for (const struct he_json *at = links->child; at; at = at->next) {
-        struct he_place_link *link;
-        uint32_t from, to;
-        he_status status;
-
-        if (at->kind != HE_JSON_OBJECT)
-            return bad(r, at, "a link: an object with \"from\" and \"to\"");
-        status = check_keys(r, at, keys, sizeof keys / sizeof keys[0]);
-        if (status == HE_OK)
-            status = find_device(r, at, "from", &from);
-        if (status == HE_OK)
-            status = find_device(r, at, "to", &to);
-        if (status != HE_OK)
-            return status;
-        link = &r->problem->links[(size_t)from * r->problem->device_count + to];
-        link->is_free = false;
-        status = get_amount(r, at, "bandwidth", INFINITY, &link->bandwidth);
-        if (status == HE_OK)
-            status = get_amount(r, at, "latency", 0, &link->latency);
-        if (status != HE_OK)
-            return status;
-        if (link->bandwidth <= 0)
-            return bad(r, at, "a bandwidth above 0");
-    }
-    return HE_OK;
+    status = he_json_list_fill(r->name, r->text, r->size, links, r->arena);
+    for (const struct he_json *at = links->child; at && status == HE_OK; at = at->next)
+        status = read_link(r, at);
+    return status;
 }
 
 /* --- Tasks and edges --- */
@@ -224,6 +270,7 @@ struct raw_edge {
 static he_status read_tensor(struct reader *r, const struct he_json *edge, uint32_t *out)
 {
     const struct he_json *name = he_json_get(edge, "tensor");
+    const char *kept;
 
     *out = 0;
     if (!name)
@@ -232,12 +279,14 @@ static he_status read_tensor(struct reader *r, const struct he_json *edge, uint3
         return bad(r, name, "the name of a tensor");
     if (he_map_get(&r->tensor_numbers, name->string, out))
         return HE_OK;
+    kept = he_arena_string(r->arena, name->string, strlen(name->string));
+    if (!kept)
+        return he_no_memory();
     *out = ++r->tensor_count;
-    return he_map_put(&r->tensor_numbers, name->string, *out);
+    return he_map_put(&r->tensor_numbers, kept, *out);
 }
 
-static he_status read_edge(struct reader *r, const struct he_json *at, const struct he_map *ids,
-                           struct raw_edge *out)
+static he_status read_edge(struct reader *r, const struct he_json *at, struct raw_edge *out)
 {
     static const char *const keys[] = { "from", "to", "bytes", "tensor" };
     const struct he_json *from = get_string(at, "from"), *to = get_string(at, "to");
@@ -248,10 +297,10 @@ static he_status read_edge(struct reader *r, const struct he_json *at, const str
     status = check_keys(r, at, keys, sizeof keys / sizeof keys[0]);
     if (status != HE_OK)
         return status;
-    if (!he_map_get(ids, from->string, &out->from))
+    if (!he_map_get(&r->task_numbers, from->string, &out->from))
         return he_error_set(HE_ERR_PARSE, "%s:%u:%u: no task '%s'", r->name, from->line,
                             from->column, from->string);
-    if (!he_map_get(ids, to->string, &out->to))
+    if (!he_map_get(&r->task_numbers, to->string, &out->to))
         return he_error_set(HE_ERR_PARSE, "%s:%u:%u: no task '%s'", r->name, to->line, to->column,
                             to->string);
     status = get_amount(r, at, "bytes", 0, &out->bytes);
@@ -260,7 +309,7 @@ static he_status read_edge(struct reader *r, const struct he_json *at, const str
 
 /* Kahn's algorithm; number[file index] = topological number. */
 static he_status sort_tasks(struct reader *r, const struct raw_edge *edges, size_t edge_count,
-                            const struct he_json *const *tasks, uint32_t *number)
+                            const struct raw_tasks *tasks, uint32_t *number)
 {
     uint32_t n = r->problem->task_count, head = 0, tail = 0;
     uint32_t *start, *targets, *missing, *queue;
@@ -295,44 +344,115 @@ static he_status sort_tasks(struct reader *r, const struct raw_edge *edges, size
     for (uint32_t t = 0; t < n; t++) {
         if (missing[t] > 0)
             return he_error_set(HE_ERR_PARSE, "%s:%u:%u: task '%s' is part of a cycle", r->name,
-                                tasks[t]->line, tasks[t]->column,
-                                he_json_get(tasks[t], "id")->string);
+                                tasks->line[t], tasks->column[t], tasks->ids[t]);
     }
     return HE_OK;
 }
 
-static he_status read_times(struct reader *r, const struct he_json *task, uint32_t number)
+/* Looks a key up among the devices, once. */
+static he_status learn_key(struct reader *r, const char *key, uint32_t *out)
+{
+    const struct he_problem *p = r->problem;
+    struct time_key *known;
+    he_status status;
+
+    if (he_map_get(&r->time_keys, key, out))
+        return HE_OK;
+    if (r->known_count == r->known_capacity) {
+        uint32_t capacity = r->known_capacity ? 2 * r->known_capacity : 16;
+
+        known = he_arena_alloc(r->arena, capacity, sizeof *known);
+        if (!known)
+            return he_no_memory();
+        if (r->known_count)
+            memcpy(known, r->known_keys, r->known_count * sizeof *known);
+        r->known_keys = known;
+        r->known_capacity = capacity;
+    }
+    known = &r->known_keys[r->known_count];
+    known->key = he_arena_string(r->arena, key, strlen(key));
+    known->of_kind = he_arena_alloc(r->arena, p->device_count, sizeof *known->of_kind);
+    if (!known->key || !known->of_kind)
+        return he_no_memory();
+    known->device = UINT32_MAX;
+    for (uint32_t d = 0; d < p->device_count; d++) {
+        if (strcmp(key, p->devices[d].id) == 0)
+            known->device = d;
+        if (strcasecmp(key, p->devices[d].kind) == 0)
+            known->of_kind[known->of_kind_count++] = d;
+    }
+    status = he_map_put(&r->time_keys, known->key, r->known_count);
+    *out = r->known_count++;
+    return status;
+}
+
+static he_status find_key(struct reader *r, const char *key, uint32_t place, uint32_t *out)
+{
+    he_status status;
+
+    if (place < r->keys_before_count &&
+        strcmp(r->known_keys[r->keys_before[place]].key, key) == 0) {
+        *out = r->keys_before[place];
+        return HE_OK;
+    }
+    status = learn_key(r, key, out);
+    /* Places beyond the number of devices and kinds are hardly ever filled. */
+    if (status == HE_OK && place < 2 * r->problem->device_count) {
+        r->keys_before[place] = *out;
+        if (place >= r->keys_before_count)
+            r->keys_before_count = place + 1;
+    }
+    return status;
+}
+
+static he_status read_times(struct reader *r, const struct he_json *task, const char *id,
+                            double *row)
 {
     const struct he_json *times = he_json_get(task, "time");
     struct he_problem *p = r->problem;
-    double *row = &p->time[(size_t)number * p->device_count];
-    bool runs = false;
+    bool runs = false, has_kinds = false;
+    uint32_t place = 0, entry;
 
     if (!times || times->kind != HE_JSON_OBJECT)
         return bad(r, task, "a task with \"time\": seconds by device id or kind");
     for (uint32_t d = 0; d < p->device_count; d++)
         row[d] = HE_CANNOT_RUN;
-    /* Kinds first, so that an id says more. */
-    for (int pass = 0; pass < 2; pass++) {
+    for (const struct he_json *time = times->child; time; time = time->next) {
+        he_status status;
+
+        if (time->kind == HE_JSON_NULL)
+            continue;
+        if (time->kind != HE_JSON_NUMBER || time->number < 0)
+            return bad(r, time, "seconds, 0 or more");
+        status = find_key(r, time->key, place++, &entry);
+        if (status != HE_OK)
+            return status;
+        if (r->known_keys[entry].device != UINT32_MAX)
+            row[r->known_keys[entry].device] = time->number;
+        has_kinds |= r->known_keys[entry].of_kind_count > 0;
+    }
+    /* Kinds, and then ids again, which say more. */
+    for (int pass = 0; has_kinds && pass < 2; pass++) {
+        place = 0;
         for (const struct he_json *time = times->child; time; time = time->next) {
+            const struct time_key *key;
+
             if (time->kind == HE_JSON_NULL)
                 continue;
-            if (time->kind != HE_JSON_NUMBER || time->number < 0)
-                return bad(r, time, "seconds, 0 or more");
-            for (uint32_t d = 0; d < p->device_count; d++) {
-                bool by_id = strcmp(time->key, p->devices[d].id) == 0;
-                bool by_kind = strcasecmp(time->key, p->devices[d].kind) == 0;
-
-                if (pass == 0 ? by_kind : by_id)
-                    row[d] = time->number;
-            }
+            if (find_key(r, time->key, place++, &entry) != HE_OK)
+                return HE_ERR_NO_MEMORY;
+            key = &r->known_keys[entry];
+            for (uint32_t k = 0; pass == 0 && k < key->of_kind_count; k++)
+                row[key->of_kind[k]] = time->number;
+            if (pass == 1 && key->device != UINT32_MAX)
+                row[key->device] = time->number;
         }
     }
     for (uint32_t d = 0; d < p->device_count; d++)
         runs |= isfinite(row[d]);
     if (!runs)
         return he_error_set(HE_ERR_PARSE, "%s:%u:%u: task '%s' has no time on any device here",
-                            r->name, task->line, task->column, p->task_ids[number]);
+                            r->name, task->line, task->column, id);
     return HE_OK;
 }
 
@@ -364,7 +484,7 @@ static he_status read_resources(struct reader *r, const struct he_json *task, ui
             if (p->resource_count)
                 memcpy(grown, p->resources, p->resource_count * sizeof *grown);
             grown[p->resource_count++] = (struct he_place_resource){
-                .name = item->key, .limit = INFINITY, .amount = amount };
+                .name = he_arena_string(r->arena, item->key, strlen(item->key)), .limit = INFINITY, .amount = amount };
             p->resources = grown;
         }
         /* Ours to write: the struct is read-only for the policies. */
@@ -376,98 +496,196 @@ static he_status read_resources(struct reader *r, const struct he_json *task, ui
 }
 
 /* "backward": true on tasks of a training step's way back. */
-static he_status read_direction(struct reader *r, const struct he_json *task, uint32_t number)
+static he_status read_direction(struct reader *r, const struct he_json *task, bool *is_backward)
 {
     const struct he_json *backward = he_json_get(task, "backward");
-    struct he_problem *p = r->problem;
 
     if (!backward)
         return HE_OK;
     if (backward->kind != HE_JSON_BOOL)
         return bad(r, backward, "true or false");
-    if (backward->boolean && !p->is_backward) {
-        p->is_backward = he_arena_alloc(r->arena, p->task_count, sizeof *p->is_backward);
+    *is_backward = backward->boolean;
+    return HE_OK;
+}
+
+static he_status read_task(struct reader *r, const struct he_json *task, uint32_t t,
+                           struct raw_tasks *raw)
+{
+    static const char *const keys[] = { "id", "time", "memory", "resources", "backward" };
+    const struct he_json *id = get_string(task, "id");
+    uint32_t before;
+    he_status status;
+
+    if (task->kind != HE_JSON_OBJECT || !id)
+        return bad(r, task, "a task: an object with an \"id\"");
+    status = check_keys(r, task, keys, sizeof keys / sizeof keys[0]);
+    if (status != HE_OK)
+        return status;
+    if (he_map_get(&r->task_numbers, id->string, &before))
+        return he_error_set(HE_ERR_PARSE, "%s:%u:%u: a second task '%s'", r->name, id->line,
+                            id->column, id->string);
+    raw->ids[t] = he_arena_string(r->arena, id->string, strlen(id->string));
+    if (!raw->ids[t])
+        return he_no_memory();
+    raw->line[t] = task->line;
+    raw->column[t] = task->column;
+    status = he_map_put(&r->task_numbers, raw->ids[t], t);
+    if (status == HE_OK)
+        status = read_times(r, task, raw->ids[t], raw->time + (size_t)t * r->problem->device_count);
+    if (status == HE_OK)
+        status = get_amount(r, task, "memory", 0, &raw->memory[t]);
+    if (status == HE_OK)
+        status = read_resources(r, task, t);
+    if (status == HE_OK)
+        status = read_direction(r, task, &raw->is_backward[t]);
+    raw->has_backward |= raw->is_backward[t];
+    return status;
+}
+
+/* Moves rows from their place in the file to their number. */
+static void number_rows(const double *from, double *to, uint32_t rows, uint32_t columns,
+                        const uint32_t *number)
+{
+    for (uint32_t t = 0; t < rows; t++)
+        memcpy(to + (size_t)number[t] * columns, from + (size_t)t * columns,
+               columns * sizeof *to);
+}
+
+static he_status number_tasks(struct reader *r, const struct raw_tasks *raw, const uint32_t *number)
+{
+    struct he_problem *p = r->problem;
+    uint32_t n = p->task_count;
+    he_status status = HE_OK;
+
+    p->task_ids = he_arena_alloc(r->arena, n, sizeof *p->task_ids);
+    p->task_memory = he_arena_alloc(r->arena, n, sizeof *p->task_memory);
+    p->time = he_arena_alloc(r->arena, n, p->device_count * sizeof *p->time);
+    if (!p->task_ids || !p->task_memory || !p->time)
+        return he_no_memory();
+    number_rows(raw->time, p->time, n, p->device_count, number);
+    number_rows(raw->memory, p->task_memory, n, 1, number);
+    for (size_t k = 0; k < p->resource_count; k++) {
+        double *amount = he_arena_alloc(r->arena, n, p->device_count * sizeof *amount);
+
+        if (!amount)
+            return he_no_memory();
+        number_rows(p->resources[k].amount, amount, n, p->device_count, number);
+        p->resources[k].amount = amount;
+    }
+    if (raw->has_backward) {
+        p->is_backward = he_arena_alloc(r->arena, n, sizeof *p->is_backward);
         if (!p->is_backward)
             return he_no_memory();
     }
-    if (backward->boolean)
-        p->is_backward[number] = true;
-    return HE_OK;
+    for (uint32_t t = 0; status == HE_OK && t < n; t++) {
+        if (raw->has_backward)
+            p->is_backward[number[t]] = raw->is_backward[t];
+        p->task_ids[number[t]] = raw->ids[t];
+        status = he_map_put(&r->task_numbers, raw->ids[t], number[t]);
+    }
+    return status;
+}
+
+static he_status read_all_tasks(struct reader *r, const struct he_json *tasks,
+                                struct raw_tasks *raw)
+{
+    struct he_json_list list;
+    struct he_json *task;
+
+    he_json_list_open(&list, r->name, r->text, r->size, tasks);
+    for (uint32_t t = 0;; t++) {
+        struct he_arena step;
+        he_status status;
+
+        he_arena_init(&step, &r->arena->alloc);
+        status = he_json_list_next(&list, &step, &task);
+        if (status == HE_OK && task)
+            status = read_task(r, task, t, raw);
+        he_arena_fini(&step);
+        if (status != HE_OK || !task)
+            return status;
+    }
+}
+
+static he_status read_all_edges(struct reader *r, const struct he_json *edges,
+                                struct raw_edge *raw)
+{
+    struct he_json_list list;
+    struct he_json *edge;
+
+    if (!edges)
+        return HE_OK;
+    he_json_list_open(&list, r->name, r->text, r->size, edges);
+    for (size_t e = 0;; e++) {
+        struct he_arena step;
+        he_status status;
+
+        he_arena_init(&step, &r->arena->alloc);
+        status = he_json_list_next(&list, &step, &edge);
+        if (status == HE_OK && edge)
+            status = read_edge(r, edge, &raw[e]);
+        he_arena_fini(&step);
+        if (status != HE_OK || !edge)
+            return status;
+    }
 }
 
 static he_status read_task_list(struct reader *r, const struct he_json *tasks,
                                 const struct he_json *edges)
 {
-    static const char *const keys[] = { "id", "time", "memory", "resources", "backward" };
     struct he_problem *p = r->problem;
-    size_t edge_count = edges ? edges->child_count : 0, e = 0;
-    const struct he_json **in_file;
-    struct raw_edge *raw;
-    struct he_map ids;
-    uint32_t *number, t = 0;
+    size_t edge_count = edges ? edges->child_count : 0;
+    struct raw_tasks raw = { .has_backward = false };
+    struct raw_edge *raw_edges;
+    struct he_arena scratch;
+    uint32_t *number;
     he_status status;
 
+    if (tasks->child_count >= UINT32_MAX / 2 || edge_count >= UINT32_MAX / 2)
+        return bad(r, tasks, "fewer tasks and edges");
     p->task_count = (uint32_t)tasks->child_count;
-    in_file = he_arena_alloc(r->arena, p->task_count, sizeof *in_file);
-    raw = he_arena_alloc(r->arena, edge_count, sizeof *raw);
-    number = he_arena_alloc(r->arena, p->task_count, sizeof *number);
-    p->task_ids = he_arena_alloc(r->arena, p->task_count, sizeof *p->task_ids);
-    p->task_memory = he_arena_alloc(r->arena, p->task_count, sizeof *p->task_memory);
-    p->time = he_arena_alloc(r->arena, (size_t)p->task_count * p->device_count, sizeof *p->time);
+    he_arena_init(&scratch, &r->arena->alloc);
+    raw.ids = he_arena_alloc(&scratch, p->task_count, sizeof *raw.ids);
+    raw.line = he_arena_alloc(&scratch, p->task_count, sizeof *raw.line);
+    raw.column = he_arena_alloc(&scratch, p->task_count, sizeof *raw.column);
+    raw.time = he_arena_alloc(&scratch, p->task_count, p->device_count * sizeof *raw.time);
+    raw.memory = he_arena_alloc(&scratch, p->task_count, sizeof *raw.memory);
+    raw.is_backward = he_arena_alloc(&scratch, p->task_count, sizeof *raw.is_backward);
+    raw_edges = he_arena_alloc(&scratch, edge_count, sizeof *raw_edges);
+    number = he_arena_alloc(&scratch, p->task_count, sizeof *number);
+    r->keys_before = he_arena_alloc(r->arena, p->device_count, 2 * sizeof *r->keys_before);
     p->edges = he_arena_alloc(r->arena, edge_count, sizeof *p->edges);
-    if (!in_file || !raw || !number || !p->task_ids || !p->task_memory || !p->time || !p->edges)
-        return he_no_memory();
-    he_map_init(&ids, r->arena);
-    for (const struct he_json *task = tasks->child; task; task = task->next, t++) {
-        const struct he_json *id = get_string(task, "id");
-        uint32_t before;
-
-        if (task->kind != HE_JSON_OBJECT || !id)
-            return bad(r, task, "a task: an object with an \"id\"");
-        status = check_keys(r, task, keys, sizeof keys / sizeof keys[0]);
-        if (status != HE_OK)
-            return status;
-        if (he_map_get(&ids, id->string, &before))
-            return he_error_set(HE_ERR_PARSE, "%s:%u:%u: a second task '%s'", r->name, id->line,
-                                id->column, id->string);
-        status = he_map_put(&ids, id->string, t);
-        if (status != HE_OK)
-            return status;
-        in_file[t] = task;
-    }
-    for (const struct he_json *edge = edges ? edges->child : NULL; edge; edge = edge->next) {
-        status = read_edge(r, edge, &ids, &raw[e++]);
-        if (status != HE_OK)
-            return status;
-    }
-    status = sort_tasks(r, raw, edge_count, in_file, number);
-    for (t = 0; t < p->task_count && status == HE_OK; t++) {
-        p->task_ids[number[t]] = he_json_get(in_file[t], "id")->string;
-        status = read_times(r, in_file[t], number[t]);
-        if (status == HE_OK)
-            status = get_amount(r, in_file[t], "memory", 0, &p->task_memory[number[t]]);
-        if (status == HE_OK)
-            status = read_resources(r, in_file[t], number[t]);
-        if (status == HE_OK)
-            status = read_direction(r, in_file[t], number[t]);
-        if (status == HE_OK)
-            status = he_map_put(&r->task_numbers, p->task_ids[number[t]], number[t]);
-    }
-    for (e = 0; e < edge_count; e++)
-        p->edges[p->edge_count++] = (struct he_place_edge){ number[raw[e].from], number[raw[e].to],
-                                                            raw[e].bytes, raw[e].tensor };
+    status = raw.ids && raw.line && raw.column && raw.time && raw.memory && raw.is_backward &&
+                     raw_edges && number && r->keys_before && p->edges
+                 ? read_all_tasks(r, tasks, &raw)
+                 : he_no_memory();
+    if (status == HE_OK)
+        status = read_all_edges(r, edges, raw_edges);
+    if (status == HE_OK)
+        status = sort_tasks(r, raw_edges, edge_count, &raw, number);
+    if (status == HE_OK)
+        status = number_tasks(r, &raw, number);
+    for (size_t e = 0; status == HE_OK && e < edge_count; e++)
+        p->edges[p->edge_count++] =
+            (struct he_place_edge){ number[raw_edges[e].from], number[raw_edges[e].to],
+                                    raw_edges[e].bytes, raw_edges[e].tensor };
+    he_arena_fini(&scratch);
     return status;
 }
 
-static he_status read_colocation(struct reader *r, const struct he_json *groups)
+static he_status read_colocation(struct reader *r, struct he_json *groups)
 {
     struct he_problem *p = r->problem;
     uint32_t next = 0;
+    he_status status;
 
     if (!groups)
         return HE_OK;
     if (groups->kind != HE_JSON_ARRAY)
         return bad(r, groups, "a list of lists of task ids");
+    status = he_json_list_fill(r->name, r->text, r->size, groups, r->arena);
+    if (status != HE_OK)
+        return status;
     p->colocation = he_arena_alloc(r->arena, p->task_count, sizeof *p->colocation);
     if (!p->colocation)
         return he_no_memory();
@@ -494,13 +712,19 @@ static he_status read_colocation(struct reader *r, const struct he_json *groups)
     return HE_OK;
 }
 
-static he_status read_document(struct reader *r, const struct he_json *document)
+/* A member that is ours to fill. */
+static struct he_json *get_member(struct he_json *object, const char *key)
+{
+    return (struct he_json *)he_json_get(object, key);
+}
+
+static he_status read_document(struct reader *r, struct he_json *document)
 {
     static const char *const keys[] = { "name",  "devices",  "links",     "tasks",
                                         "edges", "colocate", "contention" };
     const struct he_json *tasks = he_json_get(document, "tasks");
     const struct he_json *edges = he_json_get(document, "edges");
-    const struct he_json *devices = he_json_get(document, "devices");
+    struct he_json *devices = get_member(document, "devices");
     const struct he_json *name = get_string(document, "name");
     const struct he_json *contention = he_json_get(document, "contention");
     he_status status;
@@ -520,11 +744,11 @@ static he_status read_document(struct reader *r, const struct he_json *document)
     r->problem->ignores_tensors = true;
     status = devices ? read_devices(r, devices) : take_machine_devices(r);
     if (status == HE_OK)
-        status = read_links(r, he_json_get(document, "links"));
+        status = read_links(r, get_member(document, "links"));
     if (status == HE_OK)
         status = read_task_list(r, tasks, edges);
     if (status == HE_OK)
-        status = read_colocation(r, he_json_get(document, "colocate"));
+        status = read_colocation(r, get_member(document, "colocate"));
     if (status == HE_OK && r->machine)
         he_cost_describe_budgets(r->machine, r->problem);
     return status == HE_OK ? he_problem_index(r->problem) : status;
@@ -534,7 +758,7 @@ he_status he_problem_read_json(const char *name, const char *text, size_t size,
                                const struct he_machine *machine, const struct he_allocator *alloc,
                                struct he_problem **out)
 {
-    struct reader r = { .name = name, .machine = machine };
+    struct reader r = { .name = name, .text = text, .size = size, .machine = machine };
     struct he_json *document;
     he_status status;
 
@@ -544,8 +768,9 @@ he_status he_problem_read_json(const char *name, const char *text, size_t size,
         return he_no_memory();
     r.arena = &r.problem->arena;
     he_map_init(&r.task_numbers, r.arena);
+    he_map_init(&r.time_keys, r.arena);
     he_map_init(&r.tensor_numbers, r.arena);
-    status = he_json_parse(name, text, size, r.arena, &document);
+    status = he_json_parse_closed(name, text, size, r.arena, &document);
     if (status == HE_OK)
         status = read_document(&r, document);
     if (status != HE_OK) {

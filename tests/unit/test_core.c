@@ -217,6 +217,68 @@ START_TEST(what_is_no_json_is_refused_with_its_place)
 }
 END_TEST
 
+/* Lists of the document, read in one go and element by element: the same numbers and places. */
+START_TEST(closed_lists_are_read_element_by_element)
+{
+    static const char text[] = "{\"a\": [1, [2, 3],\n \"x],\\\"\", {\"k\": [4]}], \"b\": [], \"c\": {\"d\": [5]},"
+                               "\"e\": [ ], \"f\": [-0.5, 12345678901234567890, 1e3, 0.1, 5]}";
+    struct he_json *open, *closed, *element;
+    struct he_json_list list;
+    struct he_arena arena;
+
+    he_arena_init(&arena, NULL);
+    ck_assert_int_eq(he_json_parse("t", text, strlen(text), &arena, &open), HE_OK);
+    ck_assert_int_eq(he_json_parse_closed("t", text, strlen(text), &arena, &closed), HE_OK);
+    ck_assert_uint_eq(he_json_get(he_json_get(closed, "c"), "d")->child_count, 1);
+    ck_assert(!he_json_get(he_json_get(closed, "c"), "d")->is_closed);
+    for (const struct he_json *a = open->child, *b = closed->child; a; a = a->next, b = b->next) {
+        const struct he_json *expected = a->child;
+
+        ck_assert_str_eq(a->key, b->key);
+        ck_assert_uint_eq(a->child_count, b->child_count);
+        if (a->kind != HE_JSON_ARRAY)
+            continue;
+        ck_assert(b->is_closed);
+        he_json_list_open(&list, "t", text, strlen(text), b);
+        for (size_t k = 0; k <= a->child_count; k++) {
+            ck_assert_int_eq(he_json_list_next(&list, &arena, &element), HE_OK);
+            ck_assert_int_eq(element != NULL, k < a->child_count);
+            if (!element)
+                break;
+            ck_assert_int_eq(element->kind, expected->kind);
+            ck_assert_uint_eq(element->line, expected->line);
+            ck_assert_uint_eq(element->column, expected->column);
+            ck_assert_uint_eq(element->child_count, expected->child_count);
+            ck_assert_double_eq(element->number, expected->number);
+            expected = expected->next;
+        }
+    }
+    he_arena_fini(&arena);
+}
+END_TEST
+
+/* Decimals are read as strtod() reads them, bit by bit. */
+START_TEST(short_numbers_are_exact)
+{
+    static const char *const numbers[] = { "0.1", "0.000001", "123456.789012", "99999999999999",
+                                           "999999999999999", "9007199254740993", "0.30000000000000004",
+                                           "1e22", "1E-5", "4503599627370497.5", "-0.0", "1.7976931348623157e308" };
+
+    for (size_t k = 0; k < HE_COUNT(numbers); k++) {
+        struct he_arena arena;
+        struct he_json *tree;
+
+        he_arena_init(&arena, NULL);
+        ck_assert_int_eq(he_json_parse("t", numbers[k], strlen(numbers[k]), &arena, &tree), HE_OK);
+        ck_assert_msg(tree->number == strtod(numbers[k], NULL), "%s is read as %.17g", numbers[k],
+                      tree->number);
+        ck_assert_int_eq(tree->is_integer, tree->number == floor(tree->number) &&
+                                               fabs(tree->number) < 9.1e15);
+        he_arena_fini(&arena);
+    }
+}
+END_TEST
+
 START_TEST(any_prefix_of_a_document_is_refused)
 {
     static const char text[] = "{\"a\": [1, -2.5e3, \"\\u20ac\\n\"], \"b\": {\"c\": null, \"d\": true}}";
@@ -232,6 +294,7 @@ START_TEST(any_prefix_of_a_document_is_refused)
         memcpy(exact, text, size);
         he_arena_init(&arena, NULL);
         status = he_json_parse("t", exact, size, &arena, &tree);
+        ck_assert_int_eq(he_json_parse_closed("t", exact, size, &arena, &tree), status);
         ck_assert_int_eq(status, size == sizeof text - 1 ? HE_OK : HE_ERR_PARSE);
         he_arena_fini(&arena);
         free(exact);
@@ -393,6 +456,8 @@ int main(void)
     tcase_add_loop_test(tcase, what_is_written_reads_back, 0, 2);
     tcase_add_loop_test(tcase, what_is_no_json_is_refused_with_its_place, 0,
                         (int)HE_COUNT(bad_documents));
+    tcase_add_test(tcase, closed_lists_are_read_element_by_element);
+    tcase_add_test(tcase, short_numbers_are_exact);
     tcase_add_test(tcase, any_prefix_of_a_document_is_refused);
     tcase_add_test(tcase, deep_json_is_refused);
     tcase_add_test(tcase, a_text_that_finds_no_memory_says_so);

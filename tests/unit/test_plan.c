@@ -61,6 +61,13 @@ static void drop(struct he_plan *plan, struct he_machine *machine)
     "\"links\":[{\"from\":\"c\",\"to\":\"g\",\"bandwidth\":1e9,\"latency\":0.5}," \
     "{\"from\":\"g\",\"to\":\"c\",\"bandwidth\":1e9,\"latency\":0.5}],"
 
+/* Every link takes 10 s, but that from c0 to c1 takes 0.25 s; c2's are free but from c0. */
+#define STAR_LINKS                                                                                  \
+    "\"devices\":[{\"id\":\"c0\"},{\"id\":\"c1\"},{\"id\":\"c2\"}],"                                   \
+    "\"links\":[{\"from\":\"*\",\"to\":\"*\",\"bandwidth\":1e9,\"latency\":10},"                        \
+    "{\"from\":\"c2\",\"to\":\"*\",\"latency\":0.5},"                                                  \
+    "{\"from\":\"c0\",\"to\":\"c1\",\"bandwidth\":1e9,\"latency\":0.25}],"
+
 /* Small graphs whose best answers are plain by hand. */
 static const struct {
     const char *text, *strategy;
@@ -85,6 +92,17 @@ static const struct {
       "{\"id\":\"b\",\"time\":{\"cpu\":1}},{\"id\":\"c\",\"time\":{\"cpu\":1,\"gpu\":0.1}}],"
       "\"edges\":[{\"from\":\"a\",\"to\":\"b\"},{\"from\":\"b\",\"to\":\"c\"}]}",
       "latency_aware", 2.2 },
+    /* A link named after "*" replaces it for its pair... */
+    { "{" STAR_LINKS "\"tasks\":[{\"id\":\"a\",\"time\":{\"c0\":1}},{\"id\":\"b\",\"time\":{\"c1\":1}}],"
+      "\"edges\":[{\"from\":\"a\",\"to\":\"b\"}]}",
+      "latency_aware", 2.25 },
+    /* ... and leaves the others; on a device itself nothing moves. */
+    { "{" STAR_LINKS "\"tasks\":[{\"id\":\"a\",\"time\":{\"c1\":1}},{\"id\":\"b\",\"time\":{\"c1\":1}},"
+      "{\"id\":\"c\",\"time\":{\"c2\":1}}],\"edges\":[{\"from\":\"a\",\"to\":\"b\"},{\"from\":\"b\",\"to\":\"c\"}]}",
+      "latency_aware", 13 },
+    { "{" STAR_LINKS "\"tasks\":[{\"id\":\"a\",\"time\":{\"c2\":1}},{\"id\":\"b\",\"time\":{\"c1\":1}}],"
+      "\"edges\":[{\"from\":\"a\",\"to\":\"b\",\"bytes\":1e9}]}",
+      "latency_aware", 2.5 },
     /* Throughput: the larger load of two pipeline stages. */
     { "{" TWO_CPUS "\"tasks\":[{\"id\":\"a\",\"time\":{\"cpu\":2}},{\"id\":\"b\",\"time\":{\"cpu\":1}},"
       "{\"id\":\"c\",\"time\":{\"cpu\":1}}],\"edges\":[{\"from\":\"a\",\"to\":\"b\"},{\"from\":\"b\",\"to\":\"c\"}]}",
@@ -131,6 +149,11 @@ static const struct {
       "zz" },
     { "{" TWO_CPUS "\"tasks\":[" TASK_A "],\"links\":[{\"from\":\"c0\",\"to\":\"c1\",\"bandwidth\":0}]}",
       "bandwidth" },
+    { "{\"tasks\":[" TASK_A ",]}", "g.json:1:39:" },
+    { "{\"tasks\":[" TASK_A " " TASK_A "]}", "g.json:1:39: expected ',' or ']'" },
+    { "{\"tasks\":[" TASK_A "],\"edges\":[{\"from\":\"a\",\"to\":]}]}", "a value" },
+    { "{\"tasks\":[" TASK_A "}", "expected" },
+    { "{\"tasks\":[" TASK_A "],\"links\":[{\"from\":\"*\",\"to\":\"?\"}]}", "no device '?'" },
 };
 
 START_TEST(bad_task_graphs_are_refused_with_their_place)
