@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Benchmarks are run by hand: bench/latency, bench/overhead. The figures are in bench/RESULTS.md.
+EXTRA_DIST += bench/placement/random_dags
 EXTRA_PROGRAMS += bench/overhead_tasks
 bench_overhead_tasks_SOURCES = bench/overhead.c
 bench_overhead_tasks_LDADD = libhe.la

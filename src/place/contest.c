@@ -13,7 +13,8 @@ he_status he_contest_init(struct he_contest *c, const struct he_problem *p,
     *c = (struct he_contest){ .problem = p, .objective = objective, .value = INFINITY };
     c->device = he_arena_alloc(arena, p->task_count, sizeof *c->device);
     c->order = he_arena_alloc(arena, p->task_count, sizeof *c->order);
-    if (!c->device || !c->order)
+    c->items = he_arena_alloc(arena, (size_t)p->task_count + p->edge_count, sizeof *c->items);
+    if (!c->device || !c->order || !c->items)
         return he_no_memory();
     return he_judge_init(&c->judge, p);
 }
@@ -36,7 +37,15 @@ static bool is_better(const struct he_figures *a, const struct he_figures *b, do
 he_status he_contest_enter(struct he_contest *c, const uint32_t *device, const uint32_t *order,
                            const char *policy, double *value)
 {
-    he_status status = he_judge_run(&c->judge, device, order, false);
+    return he_contest_enter_items(c, device, order, NULL, policy, value);
+}
+
+he_status he_contest_enter_items(struct he_contest *c, const uint32_t *device,
+                                 const uint32_t *order, const uint32_t *items, const char *policy,
+                                 double *value)
+{
+    he_status status = he_judge_run_items(&c->judge, device, order, items, false);
+    size_t item_count = (size_t)c->problem->task_count + c->problem->edge_count;
     double found;
 
     if (value)
@@ -55,6 +64,9 @@ he_status he_contest_enter(struct he_contest *c, const uint32_t *device, const u
     c->best = c->judge.figures;
     memmove(c->device, device, c->problem->task_count * sizeof *device);
     memmove(c->order, order, c->problem->task_count * sizeof *order);
+    c->has_items = items != NULL;
+    if (items)
+        memmove(c->items, items, item_count * sizeof *items);
     c->policy = policy;
     c->value = found;
     c->has_best = true;
@@ -66,7 +78,8 @@ he_status he_contest_enter_orders(struct he_contest *c, const struct he_placemen
     const struct he_problem *p = c->problem;
     struct he_arena scratch;
     uint32_t *order;
-    he_status status = he_contest_enter(c, answer->device, answer->order, answer->policy, NULL);
+    he_status status = he_contest_enter_items(c, answer->device, answer->order, answer->items,
+                                              answer->policy, NULL);
 
     if (status != HE_OK)
         return status;
@@ -87,6 +100,7 @@ he_status he_contest_answer(const struct he_contest *c, struct he_arena *arena,
                             struct he_placement *out)
 {
     size_t bytes = c->problem->task_count * sizeof *out->device;
+    size_t item_bytes = bytes + c->problem->edge_count * sizeof *out->items;
 
     if (!c->has_best)
         return c->shortfall.kind != HE_FITS
@@ -95,5 +109,6 @@ he_status he_contest_answer(const struct he_contest *c, struct he_arena *arena,
     out->policy = c->policy;
     out->device = he_arena_copy(arena, c->device, bytes);
     out->order = he_arena_copy(arena, c->order, bytes);
-    return out->device && out->order ? HE_OK : he_no_memory();
+    out->items = c->has_items ? he_arena_copy(arena, c->items, item_bytes) : NULL;
+    return out->device && out->order && (out->items || !c->has_items) ? HE_OK : he_no_memory();
 }

@@ -79,6 +79,40 @@ he_status he_shortfall_error(const struct he_problem *p, const struct he_shortfa
     return he_error_set(HE_ERR_INTERNAL, "the plan fits, but was reported not to");
 }
 
+/* Tasks as in the order, every edge once between its ends. */
+static he_status check_items(const struct he_problem *p, const struct he_placement *placement,
+                             struct he_arena *arena)
+{
+    bool *is_done = he_arena_alloc(arena, (size_t)p->task_count + p->edge_count, sizeof *is_done);
+    uint32_t tasks = 0;
+
+    if (!is_done)
+        return he_no_memory();
+    for (size_t k = 0; k < (size_t)p->task_count + p->edge_count; k++) {
+        uint32_t item = placement->items[k], task, e;
+        bool is_fine;
+
+        if (item >= (uint64_t)p->task_count + p->edge_count || is_done[item])
+            return he_error_set(HE_ERR_INVALID, "the placement's items are not all tasks and edges");
+        is_done[item] = true;
+        if (item >= p->task_count) {
+            e = item - p->task_count;
+            task = p->edges[e].to;
+            is_fine = is_done[p->edges[e].from];
+        } else {
+            task = item;
+            is_fine = placement->order[tasks++] == task;
+            for (uint32_t i = p->in_start[task]; i < p->in_start[task + 1]; i++)
+                is_fine &= is_done[p->task_count + p->in_edges[i]];
+        }
+        if (!is_fine)
+            return he_error_set(HE_ERR_INVALID,
+                                "the placement's items are out of order at task %s",
+                                p->task_ids[task]);
+    }
+    return HE_OK;
+}
+
 /* Devices in range, the order a permutation, and topological. */
 static he_status check_placement(const struct he_problem *p, const struct he_placement *placement,
                                  struct he_arena *arena)
@@ -104,7 +138,7 @@ static he_status check_placement(const struct he_problem *p, const struct he_pla
             return he_error_set(HE_ERR_INVALID, "the placement runs task %s before its input %s",
                                 p->task_ids[p->edges[e].to], p->task_ids[p->edges[e].from]);
     }
-    return HE_OK;
+    return placement->items ? check_items(p, placement, arena) : HE_OK;
 }
 
 static he_status hand_out(const struct he_judge *judge, struct he_arena *arena,
@@ -144,7 +178,8 @@ he_status he_place_evaluate(const struct he_problem *p, const struct he_placemen
         status = he_judge_init(&judge, p);
     if (status == HE_OK) {
         judge.transfers = he_arena_alloc(&scratch, p->edge_count, sizeof *judge.transfers);
-        status = judge.transfers ? he_judge_run(&judge, placement->device, placement->order, true)
+        status = judge.transfers ? he_judge_run_items(&judge, placement->device, placement->order,
+                                                      placement->items, true)
                                  : he_no_memory();
     }
     if (status == HE_OK && judge.shortfall.kind != HE_FITS)

@@ -8,12 +8,14 @@
  * same schedule: only the one with the lower number first is looked at.
  *
  * The optimum is that of the evaluator's schedules: for a given order it fixes when
- * each link carries what.
+ * each link carries what. Makespans of graphs whose memory is no matter go to optimum.c, which
+ * knows no such limit and is much faster.
  */
 #include <string.h>
 
 #include "exact.h"
 #include "local.h"
+#include "optimum.h"
 #include "rank.h"
 #include "units.h"
 
@@ -25,7 +27,8 @@ struct brancher {
     struct he_contest *contest;
     double *optimistic, *least_time, *least_joules;
     double idle_watts;
-    uint64_t nodes, node_limit;
+    uint64_t nodes, node_limit, deadline_ns;
+    const struct he_place_options *options;
     /* The partial answer. */
     uint32_t device[HE_EXACT_TASKS], order[HE_EXACT_TASKS], unit_device[HE_EXACT_TASKS];
     uint32_t unit_members[HE_EXACT_TASKS]; /* tasks of the unit that are placed */
@@ -235,10 +238,12 @@ static he_status branch(struct brancher *b, uint32_t depth, const struct sums *s
             if (isinf(he_unit_time(&b->units, b->units.of[t], j)) ||
                 (fixed != UINT32_MAX && fixed != j))
                 continue;
-            if (++b->nodes > b->node_limit)
+            if (++b->nodes > b->node_limit ||
+                (b->deadline_ns && b->nodes % 64 == 0 &&
+                 he_place_now_ns(b->options) >= b->deadline_ns))
                 return he_error_set(HE_ERR_UNSUPPORTED,
                                     "exact gave up after %llu steps without proof: use portfolio",
-                                    (unsigned long long)b->node_limit);
+                                    (unsigned long long)b->nodes);
             status = place(b, depth, sums, t, j);
             if (status != HE_OK)
                 return status;
@@ -284,10 +289,12 @@ static he_status prepare(struct brancher *b, struct he_arena *arena)
 }
 
 he_status he_exact_search(struct he_contest *contest, const struct he_problem *p,
-                          uint64_t node_limit)
+                          const struct he_place_options *options, uint64_t node_limit,
+                          uint64_t deadline_ns)
 {
     struct he_arena scratch;
-    struct brancher b = { .problem = p, .contest = contest, .node_limit = node_limit };
+    struct brancher b = { .problem = p, .contest = contest, .node_limit = node_limit,
+                          .deadline_ns = deadline_ns, .options = options };
     struct sums nothing = { 0 };
     he_status status;
 
@@ -295,6 +302,8 @@ he_status he_exact_search(struct he_contest *contest, const struct he_problem *p
         return he_error_set(HE_ERR_UNSUPPORTED,
                             "exact takes graphs of at most %d tasks and this one has %u: use portfolio",
                             HE_EXACT_TASKS, p->task_count);
+    if (he_optimum_takes(contest, p))
+        return he_optimum_search(contest, p, options, node_limit, deadline_ns);
     he_arena_init(&scratch, &p->arena.alloc);
     status = prepare(&b, &scratch);
     if (status == HE_OK)
@@ -323,7 +332,7 @@ he_status he_policy_exact(const struct he_problem *p, const struct he_place_opti
     if (status == HE_OK && p->task_count <= HE_EXACT_TASKS)
         status = he_local_search(&contest, p, &quick, 0.1);
     if (status == HE_OK)
-        status = he_exact_search(&contest, p, MOST_NODES);
+        status = he_exact_search(&contest, p, options, MOST_NODES, he_place_deadline(options));
     if (status == HE_OK)
         status = he_contest_answer(&contest, arena, out);
     he_contest_fini(&contest);

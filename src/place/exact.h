@@ -9,8 +9,10 @@
 
 /* Goes through every answer that could beat the contest's best; what it finds enters. HE_OK:
  * the best is the optimum now. HE_ERR_UNSUPPORTED: the graph is too large, or the tree has more
- * than @node_limit nodes; what was found until then has entered. */
+ * than @node_limit nodes, or @deadline_ns (0: none) has passed; what was found until then
+ * has entered. */
 he_status he_exact_search(struct he_contest *contest, const struct he_problem *problem,
-                          uint64_t node_limit) HE_MUST_CHECK;
+                          const struct he_place_options *options, uint64_t node_limit,
+                          uint64_t deadline_ns) HE_MUST_CHECK;
 
 #endif

@@ -278,7 +278,9 @@ static uint32_t sort_inputs(const struct he_judge *judge, uint32_t task, uint32_
     return count;
 }
 
-static he_status schedule_task(struct he_judge *judge, const uint32_t *device, uint32_t task)
+/* @is_booked: the task's transfers are already on their links. */
+static he_status schedule_task(struct he_judge *judge, const uint32_t *device, uint32_t task,
+                               bool is_booked)
 {
     const struct he_problem *p = judge->problem;
     uint32_t j = device[task], server = p->devices[j].server, sorted[SORTED_INPUTS];
@@ -287,7 +289,7 @@ static he_status schedule_task(struct he_judge *judge, const uint32_t *device, u
     double begin = judge->server_free[server], duration = he_problem_time(p, task, j);
     bool starts_region = count == 0;
 
-    if (count > 1 && count <= SORTED_INPUTS) {
+    if (!is_booked && count > 1 && count <= SORTED_INPUTS) {
         sort_inputs(judge, task, sorted);
         inputs = sorted;
     }
@@ -297,8 +299,10 @@ static he_status schedule_task(struct he_judge *judge, const uint32_t *device, u
 
         if (from != j) {
             starts_region = true;
-            if (p->devices[from].memory_node != p->devices[j].memory_node &&
-                send(judge, e, from, j, &arrival) != HE_OK)
+            if (is_booked)
+                arrival = judge->sent_finish[e];
+            else if (p->devices[from].memory_node != p->devices[j].memory_node &&
+                     send(judge, e, from, j, &arrival) != HE_OK)
                 return HE_ERR_NO_MEMORY;
         }
         if (arrival > begin)
@@ -544,19 +548,49 @@ static void clear(struct he_judge *judge)
     }
 }
 
+static he_status book(struct he_judge *judge, const uint32_t *device, uint32_t e)
+{
+    const struct he_problem *p = judge->problem;
+    uint32_t from = device[p->edges[e].from], to = device[p->edges[e].to];
+    double arrival;
+
+    judge->sent_begin[e] = judge->sent_finish[e] = judge->finish[p->edges[e].from];
+    return p->devices[from].memory_node == p->devices[to].memory_node
+               ? HE_OK
+               : send(judge, e, from, to, &arrival);
+}
+
+static he_status schedule(struct he_judge *judge, const uint32_t *device, const uint32_t *order,
+                          const uint32_t *items)
+{
+    const struct he_problem *p = judge->problem;
+    size_t count = items ? (size_t)p->task_count + p->edge_count : p->task_count;
+
+    for (size_t k = 0; k < count; k++) {
+        uint32_t item = items ? items[k] : order[k];
+
+        if ((item < p->task_count ? schedule_task(judge, device, item, items != NULL)
+                                  : book(judge, device, item - p->task_count)) != HE_OK)
+            return HE_ERR_NO_MEMORY;
+    }
+    return HE_OK;
+}
+
 he_status he_judge_run(struct he_judge *judge, const uint32_t *device, const uint32_t *order,
                        bool want_peaks)
 {
-    const struct he_problem *p = judge->problem;
+    return he_judge_run_items(judge, device, order, NULL, want_peaks);
+}
 
+he_status he_judge_run_items(struct he_judge *judge, const uint32_t *device,
+                             const uint32_t *order, const uint32_t *items, bool want_peaks)
+{
     clear(judge);
     if (!tasks_fit(judge, device) || !resources_fit(judge, device) || !limits_fit(judge))
         return HE_OK;
-    for (uint32_t k = 0; k < p->task_count; k++) {
-        if (schedule_task(judge, device, order[k]) != HE_OK)
-            return HE_ERR_NO_MEMORY;
-    }
-    if (p->has_copies)
+    if (schedule(judge, device, order, items) != HE_OK)
+        return HE_ERR_NO_MEMORY;
+    if (judge->problem->has_copies)
         add_copies(judge, device);
     finish_figures(judge);
     if (!want_peaks && is_roomy(judge, device))

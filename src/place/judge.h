@@ -78,6 +78,11 @@ void he_judge_fini(struct he_judge *judge);
  * even where everything fits at once anyhow. */
 he_status he_judge_run(struct he_judge *judge, const uint32_t *device, const uint32_t *order,
                        bool want_peaks) HE_MUST_CHECK;
+/* The same with transfers booked where they stand among the tasks in @items (he_placement says
+ * what that is), not when their reader's turn comes; NULL: as above. */
+he_status he_judge_run_items(struct he_judge *judge, const uint32_t *device,
+                             const uint32_t *order, const uint32_t *items,
+                             bool want_peaks) HE_MUST_CHECK;
 static inline double he_figures_value(const struct he_figures *f, enum he_objective objective)
 {
     switch (objective) {

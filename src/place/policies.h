@@ -34,6 +34,8 @@ struct he_contest {
     enum he_objective objective;
     struct he_judge judge;
     uint32_t *device, *order; /* the best so far, when has_best */
+    uint32_t *items;          /* and its items, when has_items */
+    bool has_items;
     const char *policy;
     double value;
     struct he_figures best;
@@ -48,7 +50,11 @@ void he_contest_fini(struct he_contest *contest);
  * value or INFINITY; may be NULL. */
 he_status he_contest_enter(struct he_contest *contest, const uint32_t *device,
                            const uint32_t *order, const char *policy, double *value) HE_MUST_CHECK;
-/* As above, in the given order, by path and in the model's order: whichever is best. */
+/* As above with transfers booked by @items (he_placement says what that is). */
+he_status he_contest_enter_items(struct he_contest *contest, const uint32_t *device,
+                                 const uint32_t *order, const uint32_t *items, const char *policy,
+                                 double *value) HE_MUST_CHECK;
+/* As he_contest_enter(), in the given order, by path and in the model's order: whichever is best. */
 he_status he_contest_enter_orders(struct he_contest *contest, const struct he_placement *answer)
     HE_MUST_CHECK;
 

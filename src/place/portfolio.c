@@ -126,7 +126,8 @@ static he_status search(struct portfolio *f)
     if (f->problem->task_count <= HE_EXACT_TASKS) {
         status = he_local_search(&f->contest, f->problem, &quick, 0.2);
         if (status == HE_OK)
-            status = he_exact_search(&f->contest, f->problem, EXACT_NODES);
+            status = he_exact_search(&f->contest, f->problem, f->options, EXACT_NODES,
+                                     f->deadline_ns);
         if (status != HE_ERR_UNSUPPORTED)
             return status; /* proven */
     }

@@ -125,6 +125,9 @@ struct he_placement {
     uint32_t *device;  /* per task */
     uint32_t *order;   /* a topological order of tasks; each device follows it */
     const char *policy;
+    /* NULL, or when transfers are booked: the tasks in their order and, as task_count + number,
+     * every edge once, behind its producer and before its reader. */
+    uint32_t *items;
 };
 
 /* Where an answer leads: the simulated schedule and its figures. */
@@ -176,7 +179,7 @@ const struct he_policy *he_policy_at(size_t index);
 
 /* The one evaluator: takes the tasks in the placement's order; each starts when its
  * inputs have arrived and its server is free. A transfer takes the first gap of its link
- * that it fits in; transfers of tasks earlier in the order go first. An edge between devices
+ * that it fits in; transfers of tasks earlier in the order go first, or as items say. An edge between devices
  * is one transfer, unless memory or tensor are shared. Memory or another budget exceeded, a
  * task that cannot run, a divided group: HE_ERR_BUDGET naming it, with the least that would
  * do; an order that is no topological one: HE_ERR_INVALID. */

@@ -4,6 +4,7 @@ libhe_la_SOURCES += \
 	src/place/bounds.c \
 	src/place/contest.c \
 	src/place/cost.c \
+	src/place/disjunctive.c src/place/disjunctive.h \
 	src/place/energy.c \
 	src/place/evaluate.c \
 	src/place/exact.c src/place/exact.h \
@@ -15,6 +16,7 @@ libhe_la_SOURCES += \
 	src/place/local.c src/place/local.h \
 	src/place/maxflow.c src/place/maxflow.h \
 	src/place/minsum.c src/place/minsum.h \
+	src/place/optimum.c src/place/optimum.h \
 	src/place/path.c \
 	src/place/peft.c \
 	src/place/place.c \

@@ -316,6 +316,7 @@ he_status he_units_answer(const struct he_units *u, const uint32_t *unit_device,
     const struct he_problem *p = u->problem;
 
     out->policy = policy;
+    out->items = NULL;
     out->device = he_arena_alloc(arena, p->task_count, sizeof *out->device);
     out->order = he_arena_alloc(arena, p->task_count, sizeof *out->order);
     if (!out->device || !out->order)
