@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hetero calibrate: runs a model's tasks on every device that can, and keeps the
- * times in the calibration store, so that plans stand on measurements.
+ * hetero calibrate: measures what devices cost each other, and runs a model's tasks on
+ * every device that can; keeps it all in the calibration store, so that plans stand on
+ * measurements.
  */
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "engine/engine.h"
 #include "exec/exec.h"
 #include "hetero.h"
@@ -13,12 +15,33 @@
 #define WARM_UP_RUNS 3
 #define SAMPLES 12 /* above HE_COST_MIN_SAMPLES, so that one outlier does not count */
 
+#define QUIET_NS 2000000000u /* what takes no longer needs no progress */
+
 struct calibration {
     const struct tool_args *args;
     struct he_engine *engine;
     struct he_model *model;
     size_t measured;
+    uint32_t pairs;
+    bool shows_progress;
+    uint64_t start_ns;
 };
+
+/* On a terminal, once it takes a while: one line, written over. */
+static void show(const struct calibration *c, const char *what, const char *id, uint32_t done,
+                 uint32_t total)
+{
+    if (c->shows_progress && he_now_ns() - c->start_ns > QUIET_NS)
+        fprintf(stderr, "\r\033[K%s %s (%u of %u)", what, id, done + 1, total);
+}
+
+static void show_pair(void *self, const char *a, const char *b, uint32_t done, uint32_t total)
+{
+    char ids[128];
+
+    snprintf(ids, sizeof ids, "%s and %s", a, b);
+    show(self, "measuring between", ids, done, total);
+}
 
 static he_status make_options(const struct calibration *c, struct he_arena *arena,
                               struct he_analyze_options *out)
@@ -119,44 +142,54 @@ static he_status measure(struct calibration *c, uint32_t device)
     return status;
 }
 
-static int run(const struct tool_args *args)
+static he_status measure_model(struct calibration *c)
 {
-    struct calibration c = { .args = args };
-    const struct he_machine *machine;
-    bool shows_progress = !args->quiet && isatty(2);
-    he_status status;
-    int code = EXIT_DONE;
+    const struct he_machine *machine = he_engine_machine(c->engine);
+    he_status status = HE_OK;
 
-    if (!args->model)
-        return tool_usage_error("calibrate: -m FILE.onnx is needed: the tasks to measure");
-    status = he_model_load(args->model, NULL, &c.model);
-    if (status == HE_OK)
-        status = tool_open_engine(args, &c.engine);
-    if (status != HE_OK) {
-        code = tool_fail(status);
-        goto done;
-    }
-    machine = he_engine_machine(c.engine);
     for (uint32_t d = 0; d < machine->device_count && status == HE_OK; d++) {
         if (machine->devices[d].is_simulated)
             continue;
-        if (shows_progress)
-            fprintf(stderr, "\r\033[Kmeasuring %s (%u of %u)", machine->devices[d].id, d + 1,
-                    machine->device_count);
-        status = measure(&c, d);
+        show(c, "measuring tasks on", machine->devices[d].id, d, machine->device_count);
+        status = measure(c, d);
     }
-    if (shows_progress)
+    return status;
+}
+
+static int report(const struct calibration *c)
+{
+    if (c->args->json)
+        printf("{\"measured_tasks\": %zu, \"samples\": %d, \"pairs\": %u}\n", c->measured,
+               c->model ? SAMPLES : 0, c->pairs);
+    else if (!c->args->quiet && c->model)
+        printf("%zu tasks measured, %d times each; %u pairs of devices\n", c->measured, SAMPLES,
+               c->pairs);
+    else if (!c->args->quiet)
+        printf("%u pairs of devices measured\n", c->pairs);
+    return EXIT_DONE;
+}
+
+static int run(const struct tool_args *args)
+{
+    struct calibration c = { .args = args, .shows_progress = !args->quiet && isatty(2),
+                             .start_ns = he_now_ns() };
+    he_status status = HE_OK;
+    int code;
+
+    if (args->model)
+        status = he_model_load(args->model, NULL, &c.model);
+    if (status == HE_OK)
+        status = tool_open_engine(args, &c.engine);
+    /* Pairs first: the tasks of a device that takes only some run beside another's. */
+    if (status == HE_OK)
+        status = he_engine_measure_pairs(c.engine, show_pair, &c, &c.pairs);
+    if (status == HE_OK && c.model)
+        status = measure_model(&c);
+    if (c.shows_progress)
         fprintf(stderr, "\r\033[K");
     if (status == HE_OK)
         status = he_engine_save_costs(c.engine);
-    if (status != HE_OK)
-        code = tool_fail(status);
-    else if (args->json)
-        printf("{\"measured_tasks\": %zu, \"samples\": %d}\n", c.measured, SAMPLES);
-    else if (!args->quiet)
-        printf("%zu tasks measured, %d times each\n", c.measured, SAMPLES);
-
-done:
+    code = status == HE_OK ? report(&c) : tool_fail(status);
     he_engine_destroy(c.engine);
     he_model_destroy(c.model);
     return code;
@@ -164,13 +197,16 @@ done:
 
 const struct tool_command cmd_calibrate = {
     .name = "calibrate",
-    .summary = "measures tasks on devices for the cost model",
-    .usage = "calibrate -m FILE.onnx [-d LIST] [--shape NAME:DIMS]",
+    .summary = "measures devices, links and tasks for the cost model",
+    .usage = "calibrate [-m FILE.onnx] [-d LIST] [--shape NAME:DIMS]",
     .options = "threads",
-    .details = "Runs the tasks of the model on every device that can run them, and keeps the times\n"
-               "in the calibration store ($XDG_CACHE_HOME/heteroengine, or ~/.cache/heteroengine).\n"
-               "Plans made afterwards stand on these times instead of the roofline model.",
-    .examples = "  hetero calibrate -m model.onnx\n"
+    .details = "Measures between every two devices: links, what it costs to hand a task's result over,\n"
+               "and how much they slow each other down. With a model, also runs its tasks on every\n"
+               "device that can. All of it goes into the calibration store\n"
+               "($XDG_CACHE_HOME/heteroengine, or ~/.cache/heteroengine); plans made afterwards\n"
+               "stand on it instead of the roofline model and assumed links.",
+    .examples = "  hetero calibrate\n"
+                "  hetero calibrate -m model.onnx\n"
                 "  hetero calibrate -m model.onnx -d \"CPU:0(cores=0),CPU:1(cores=1)\"\n",
     .run = run,
 };

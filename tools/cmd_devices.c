@@ -43,6 +43,24 @@ static void put_device(const struct he_machine_device *device)
     printf("\n");
 }
 
+/* Measured ones: what is assumed of two devices is the same for all. */
+static void put_pairs(const struct he_machine *machine)
+{
+    for (uint32_t a = 0; a < machine->device_count; a++) {
+        for (uint32_t b = 0; b < machine->device_count; b++) {
+            struct he_machine_pair pair = he_machine_pair_at(machine, a, b);
+
+            if (a == b || pair.source != HE_SOURCE_MEASURED)
+                continue;
+            printf("%s -> %s  hand-over %.3g us +-%.0f %%; %s takes %.2fx as long beside %s, %.2fx "
+                   "where memory is the limit\n",
+                   machine->devices[a].id, machine->devices[b].id, pair.hand_over_s * 1e6,
+                   pair.hand_over_spread * 100, machine->devices[a].id, pair.slowdown_compute,
+                   machine->devices[b].id, pair.slowdown_memory);
+        }
+    }
+}
+
 static int run(const struct tool_args *args)
 {
     const struct he_machine *machine;
@@ -72,8 +90,9 @@ static int run(const struct tool_args *args)
 
         printf("%s -> %s  ", machine->devices[link->from].id, machine->devices[link->to].id);
         put_rate(link->bandwidth, "B/s");
-        printf(", %.3g us%s\n", link->latency_s * 1e6, link->is_measured ? "" : " (assumed)");
+        printf(", %.3g us (%s)\n", link->latency_s * 1e6, he_machine_source_name(link->source));
     }
+    put_pairs(machine);
     he_engine_destroy(engine);
     return EXIT_DONE;
 }

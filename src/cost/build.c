@@ -6,10 +6,6 @@
 #include "core/map.h"
 #include "cost/cost.h"
 
-/* A region that waits for another device is started by a message between two
- * threads, the second of which may have to be woken (bench/overhead). */
-#define HAND_OVER_SECONDS 5e-6
-
 /* Tasks go by the name of the anchor's first output, or of the anchor; made unique. */
 static he_status name_tasks(const struct he_graph *graph, struct he_problem *problem)
 {
@@ -100,12 +96,68 @@ static double border_seconds(const struct he_graph *graph, const struct he_task 
     return seconds;
 }
 
+/* A region that waited for another device is started by a message between two threads; from
+ * whichever device is furthest. */
+static double waking_seconds(const struct he_machine *machine, uint32_t device)
+{
+    double hand_over = 0;
+
+    for (uint32_t from = 0; from < machine->device_count; from++) {
+        if (from != device)
+            hand_over = fmax(hand_over, he_machine_pair_at(machine, from, device).hand_over_s);
+    }
+    return hand_over;
+}
+
+/* How much of a task's time is moving memory: by its roofline. */
+static double memory_share(const struct he_cost *cost)
+{
+    double sum = cost->compute_seconds + cost->memory_seconds;
+
+    return sum > 0 ? cost->memory_seconds / sum : 0;
+}
+
+static he_status add_company(const struct he_machine *machine, const struct he_cost *costs,
+                             struct he_problem *problem)
+{
+    uint32_t n = machine->device_count;
+    size_t cells = (size_t)problem->task_count * n;
+    struct he_place_company *company;
+
+    if (n < 2)
+        return HE_OK;
+    company = he_arena_alloc(&problem->arena, 1, sizeof *company);
+    problem->company = company;
+    if (!company)
+        return he_no_memory();
+    company->slowdown_compute = he_arena_alloc(&problem->arena, (size_t)n * n, sizeof(double));
+    company->slowdown_memory = he_arena_alloc(&problem->arena, (size_t)n * n, sizeof(double));
+    company->memory_share = he_arena_alloc(&problem->arena, cells, sizeof(double));
+    if (!company->slowdown_compute || !company->slowdown_memory || !company->memory_share)
+        return he_no_memory();
+    for (uint32_t a = 0; a < n; a++) {
+        for (uint32_t b = 0; b < n; b++) {
+            struct he_machine_pair pair = he_machine_pair_at(machine, a, b);
+
+            company->slowdown_compute[(size_t)a * n + b] = pair.slowdown_compute;
+            company->slowdown_memory[(size_t)a * n + b] = pair.slowdown_memory;
+            /* The worker that sleeps, then the caller. */
+            if (a != b && !machine->devices[a].is_simulated)
+                company->gather_seconds = fmax(company->gather_seconds, 2 * pair.hand_over_s);
+        }
+    }
+    for (size_t k = 0; k < cells; k++)
+        company->memory_share[k] = memory_share(&costs[k]);
+    return HE_OK;
+}
+
 static he_status fill(const struct he_graph *graph, const struct he_machine *machine,
                       struct he_device *const *devs, const struct he_cost_store *store,
                       struct he_problem *problem, struct he_cost **costs)
 {
     uint32_t tasks = graph->task_count, devices = machine->device_count;
     struct he_arena *arena = &problem->arena;
+    struct he_cost_device *on;
     he_status status;
 
     problem->name = graph->name;
@@ -115,29 +167,40 @@ static he_status fill(const struct he_graph *graph, const struct he_machine *mac
     problem->task_ids = he_arena_alloc(arena, tasks, sizeof *problem->task_ids);
     problem->task_memory = he_arena_alloc(arena, tasks, sizeof *problem->task_memory);
     problem->launch = he_arena_alloc(arena, devices, sizeof *problem->launch);
+    problem->waking = he_arena_alloc(arena, devices, sizeof *problem->waking);
     problem->devices = he_arena_alloc(arena, devices, sizeof *problem->devices);
     problem->links = he_arena_alloc(arena, (size_t)devices * devices, sizeof *problem->links);
     problem->time = he_arena_alloc(arena, (size_t)tasks * devices, sizeof *problem->time);
     *costs = he_arena_alloc(arena, (size_t)tasks * devices, sizeof **costs);
-    if (!problem->task_ids || !problem->task_memory || !problem->launch || !problem->devices ||
-        !problem->links || !problem->time || !*costs)
+    on = he_arena_alloc(arena, devices, sizeof *on);
+    if (!problem->task_ids || !problem->task_memory || !problem->launch || !problem->waking ||
+        !problem->devices || !problem->links || !problem->time || !*costs || !on)
         return he_no_memory();
+    for (uint32_t d = 0; d < devices; d++) {
+        status = he_cost_device_init(&on[d], &machine->devices[d], devs ? devs[d] : NULL, store,
+                                     arena);
+        if (status != HE_OK)
+            return status;
+    }
     for (uint32_t t = 0; t < tasks; t++) {
         problem->task_memory[t] = (double)graph->tasks[t].constant_bytes;
         for (uint32_t d = 0; d < devices; d++) {
             struct he_cost *cost = &(*costs)[(size_t)t * devices + d];
 
-            he_cost_task(graph, &graph->tasks[t], &machine->devices[d], devs ? devs[d] : NULL,
-                         store, arena, cost);
+            he_cost_task(graph, &graph->tasks[t], &on[d], arena, cost);
             cost->border_seconds = border_seconds(graph, &graph->tasks[t], machine, d);
             problem->time[(size_t)t * devices + d] = cost->seconds + cost->border_seconds;
         }
     }
-    for (uint32_t d = 0; d < devices; d++)
-        problem->launch[d] = machine->devices[d].launch_ns * 1e-9 + HAND_OVER_SECONDS;
+    for (uint32_t d = 0; d < devices; d++) {
+        problem->waking[d] = waking_seconds(machine, d);
+        problem->launch[d] = machine->devices[d].launch_ns * 1e-9 + problem->waking[d];
+    }
     he_cost_describe_devices(machine, problem);
     he_cost_describe_budgets(machine, problem);
-    status = name_tasks(graph, problem);
+    status = add_company(machine, *costs, problem);
+    if (status == HE_OK)
+        status = name_tasks(graph, problem);
     if (status == HE_OK)
         status = add_edges(graph, problem);
     return status == HE_OK ? he_problem_index(problem) : status;

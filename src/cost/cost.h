@@ -7,6 +7,7 @@
 #define HE_COST_COST_H
 
 #include "core/device.h"
+#include "cost/store.h"
 #include "graph/graph.h"
 #include "machine/machine.h"
 #include "place/problem.h"
@@ -22,35 +23,29 @@ struct he_cost {
     const char *reason; /* why it cannot, else NULL */
 };
 
-/* --- Calibration store: a text file per user, keyed by device fingerprint and
- * operator signature. --- */
-struct he_cost_store;
-/* @path NULL: $XDG_CACHE_HOME/heteroengine/costs (or ~/.cache/...). A missing file is an
- * empty store; a damaged line is skipped with a warning. */
-he_status he_cost_store_open(const char *path, const struct he_allocator *alloc,
-                             struct he_cost_store **out) HE_MUST_CHECK;
-void he_cost_store_close(struct he_cost_store *store);
-he_status he_cost_store_save(struct he_cost_store *store) HE_MUST_CHECK;
-/* Negative, zero and wild samples are refused silently; the rest update count, mean, spread. */
-he_status he_cost_store_add(struct he_cost_store *store, const char *device, uint64_t signature,
-                            enum he_work_class work_class, double roofline_seconds, double seconds) HE_MUST_CHECK;
-/* True with at least HE_COST_MIN_SAMPLES samples. */
-bool he_cost_store_get(const struct he_cost_store *store, const char *device, uint64_t signature,
-                       double *seconds, double *spread);
-/* Measured over roofline for that class on that device; 1 when nothing was learnt. */
-double he_cost_store_factor(const struct he_cost_store *store, const char *device,
-                            enum he_work_class work_class);
-#define HE_COST_MIN_SAMPLES 10
-
 /* What a task computes: operators, types, shapes, attributes; not names. */
 uint64_t he_cost_signature(const struct he_graph *graph, const struct he_task *task);
 /* Names the silicon and driver a measurement holds for. */
 const char *he_cost_fingerprint(const struct he_machine_device *device, struct he_arena *arena);
 
-/* One task on one device. @dev is NULL for simulated ones. */
+/* A device as the store knows it. */
+struct he_cost_device {
+    const struct he_machine_device *device;
+    struct he_device *dev; /* NULL for simulated ones */
+    const struct he_cost_store *store; /* NULL: nothing was measured */
+    const char *fingerprint;
+    struct he_cost_factors factors;
+};
+he_status he_cost_device_init(struct he_cost_device *out, const struct he_machine_device *device,
+                              struct he_device *dev, const struct he_cost_store *store,
+                              struct he_arena *arena) HE_MUST_CHECK;
+/* One task on one device. Reasons are kept in @arena. */
 void he_cost_task(const struct he_graph *graph, const struct he_task *task,
-                  const struct he_machine_device *device, struct he_device *dev,
-                  const struct he_cost_store *store, struct he_arena *arena, struct he_cost *out);
+                  const struct he_cost_device *device, struct he_arena *arena,
+                  struct he_cost *out);
+/* Puts what the store knows of two devices, links included, into the machine. */
+he_status he_cost_apply_pairs(const struct he_cost_store *store, struct he_machine *machine)
+    HE_MUST_CHECK;
 
 /* The whole: a problem for src/place and the cost behind each cell [task * device_count + device]. */
 he_status he_cost_build(const struct he_graph *graph, const struct he_machine *machine,

@@ -27,7 +27,6 @@ static const struct {
 };
 
 #define ROOFLINE_SPREAD 0.5 /* relative; what a first guess deserves */
-#define LEARNT_SPREAD 0.25
 #define DEFAULT_BANDWIDTH 10e9
 /* A task inside a region costs a call, not a launch. */
 #define TASK_CALL_SECONDS 0.3e-6
@@ -82,40 +81,55 @@ static void roofline(const struct he_graph *graph, const struct he_task *task,
     cost->seconds = fmax(cost->compute_seconds, cost->memory_seconds) + cost->launch_seconds;
 }
 
-void he_cost_task(const struct he_graph *graph, const struct he_task *task,
-                  const struct he_machine_device *device, struct he_device *dev,
-                  const struct he_cost_store *store, struct he_arena *arena, struct he_cost *out)
+he_status he_cost_device_init(struct he_cost_device *out, const struct he_machine_device *device,
+                              struct he_device *dev, const struct he_cost_store *store,
+                              struct he_arena *arena)
 {
-    const char *fingerprint;
-    double seconds, spread, factor;
+    *out = (struct he_cost_device){ .device = device, .dev = dev, .store = store };
+    if (!store)
+        return HE_OK;
+    out->fingerprint = he_cost_fingerprint(device, arena);
+    return out->fingerprint ? he_cost_store_factors(store, out->fingerprint, &out->factors)
+                            : he_no_memory();
+}
+
+static void cannot(struct he_cost *out, const char *reason)
+{
+    *out = (struct he_cost){ .seconds = HE_CANNOT_RUN, .source = HE_COST_CANNOT, .reason = reason };
+}
+
+void he_cost_task(const struct he_graph *graph, const struct he_task *task,
+                  const struct he_cost_device *on, struct he_arena *arena, struct he_cost *out)
+{
+    const struct he_machine_device *device = on->device;
+    const struct he_cost_factor *factor;
+    double seconds, spread;
 
     *out = (struct he_cost){ .source = HE_COST_ROOFLINE, .spread = ROOFLINE_SPREAD };
-    if (dev && he_device_supports(dev, graph, task) != HE_OK) {
+    if (on->dev && he_device_supports(on->dev, graph, task) != HE_OK) {
         const char *reason = he_arena_printf(arena, "%s", he_error_message());
 
-        *out = (struct he_cost){ .seconds = HE_CANNOT_RUN, .source = HE_COST_CANNOT,
-                                 .reason = reason ? reason : "not supported" };
+        cannot(out, reason ? reason : "not supported");
         return;
     }
     if (task->is_dynamic && !device->is_simulated && !(device->caps & HE_CAP_DYNAMIC)) {
-        *out = (struct he_cost){ .seconds = HE_CANNOT_RUN, .source = HE_COST_CANNOT,
-                                 .reason = "its output shapes are known only while running" };
+        cannot(out, "its output shapes are known only while running");
         return;
     }
     roofline(graph, task, device, out);
-    fingerprint = store ? he_cost_fingerprint(device, arena) : NULL;
-    if (!fingerprint || task->work.work_class == HE_WORK_NONE)
+    if (!on->store || task->work.work_class == HE_WORK_NONE)
         return;
-    if (he_cost_store_get(store, fingerprint, he_cost_signature(graph, task), &seconds, &spread)) {
+    if (he_cost_store_get(on->store, on->fingerprint, he_cost_signature(graph, task), &seconds,
+                          &spread)) {
         out->seconds = seconds;
         out->spread = spread;
         out->source = HE_COST_MEASURED;
         return;
     }
-    factor = he_cost_store_factor(store, fingerprint, task->work.work_class);
-    if (factor != 1.0) {
-        out->seconds *= factor;
-        out->spread = LEARNT_SPREAD;
+    factor = &on->factors.by_class[task->work.work_class];
+    if (factor->task_count > 0) {
+        out->seconds *= factor->factor;
+        out->spread = factor->spread;
         out->source = HE_COST_LEARNT;
     }
 }

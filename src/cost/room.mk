@@ -5,5 +5,7 @@ libhe_la_SOURCES += \
 	src/cost/describe.c \
 	src/cost/roofline.c \
 	src/cost/signature.c \
-	src/cost/store.c
+	src/cost/pairs.c \
+	src/cost/store.c src/cost/store.h src/cost/store_table.h \
+	src/cost/store_file.c
 EXTRA_DIST += src/cost/README.md

@@ -1,300 +1,226 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calibration store: one text line per (device, signature) with what was
- * measured. Mean and spread follow Welford; a sample above three times
- * the mean of a settled entry counts as an outlier and is left out.
+ * The calibration store in memory: series of samples, and the robust figures made of
+ * them. Median and median absolute deviation after F. R. Hampel, "The influence curve
+ * and its role in robust estimation" (1974): half of the samples may be anything.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <time.h>
 
-#include "core/file.h"
-#include "core/log.h"
-#include "core/map.h"
-#include "core/text.h"
-#include "cost/cost.h"
+#include "cost/store_table.h"
 
-#define STORE_HEADER "heteroengine-costs 1"
-#define OUTLIER_RATIO 3.0
-#define SETTLED_SAMPLES 5
+/* Makes a median absolute deviation comparable with a standard deviation. */
+#define MAD_SCALE 1.4826
+/* What a single learnt task says of others of its class. */
+#define LONE_SPREAD 0.25
+#define LEAST_SAMPLE 1e-12
+#define LARGEST_SAMPLE 1e18 /* bytes per second and the like */
 #define LONGEST_SECONDS 3600.0
 
-struct entry {
-    const char *device;
-    uint64_t signature;
-    enum he_work_class work_class;
-    double roofline; /* what the model said, for the learnt factor */
-    double mean, m2;
-    uint32_t count;
-};
-
-struct he_cost_store {
-    struct he_arena arena;
-    const char *path; /* "" : kept in memory only */
-    struct entry *entries;
-    size_t count, capacity;
-    struct he_map index; /* "device signature" -> entry */
-    bool is_changed;
-};
-
-static const char *entry_key(char *key, size_t size, const char *device, uint64_t signature)
+static bool make_key(char *key, size_t size, const char *name, const char *subject)
 {
-    snprintf(key, size, "%016llx %s", (unsigned long long)signature, device);
-    return key;
+    int length = snprintf(key, size, "%s %s", name, subject);
+
+    return length > 0 && (size_t)length < size && length <= HE_COST_KEY_BYTES;
 }
 
-static struct entry *find_entry(const struct he_cost_store *store, const char *device,
-                                uint64_t signature)
+struct he_cost_series *he_cost_store_find(const struct he_cost_store *store, const char *name,
+                                          const char *subject)
 {
-    char key[512];
+    char key[HE_COST_KEY_BYTES + 2];
     uint32_t index;
 
-    if (!he_map_get(&store->index, entry_key(key, sizeof key, device, signature), &index))
+    if (!make_key(key, sizeof key, name, subject) || !he_map_get(&store->index, key, &index))
         return NULL;
-    return &store->entries[index];
+    return &store->series[index];
 }
 
-static he_status append_entry(struct he_cost_store *store, const struct entry *entry)
+he_status he_cost_store_series(struct he_cost_store *store, const char *name, const char *subject,
+                               struct he_cost_series **out)
 {
-    char key[512];
-    const char *kept;
+    char key[HE_COST_KEY_BYTES + 2], *kept, *words;
+    uint32_t index;
     he_status status;
 
-    status = he_alloc_grow(&store->arena.alloc, (void **)&store->entries, &store->capacity,
-                           store->count, store->count + 1, sizeof *store->entries);
+    *out = NULL;
+    if (!make_key(key, sizeof key, name, subject))
+        return HE_OK;
+    if (he_map_get(&store->index, key, &index)) {
+        *out = &store->series[index];
+        return HE_OK;
+    }
+    status = he_alloc_grow(&store->arena.alloc, (void **)&store->series, &store->capacity,
+                           store->count, store->count + 1, sizeof *store->series);
     if (status != HE_OK)
         return status;
-    kept = he_arena_printf(&store->arena, "%s",
-                           entry_key(key, sizeof key, entry->device, entry->signature));
-    if (!kept)
+    kept = he_arena_string(&store->arena, key, strlen(key));
+    words = he_arena_string(&store->arena, key, strlen(key));
+    if (!kept || !words)
         return he_no_memory();
     status = he_map_put(&store->index, kept, (uint32_t)store->count);
     if (status != HE_OK)
         return status;
-    store->entries[store->count] = *entry;
-    /* The key ends in the device's name, which is as long-lived as the store. */
-    store->entries[store->count++].device = kept + 17;
+    words[strlen(name)] = '\0';
+    *out = &store->series[store->count++];
+    **out = (struct he_cost_series){ .name = words, .subject = words + strlen(name) + 1 };
     return HE_OK;
 }
 
-/* "signature class count mean m2 roofline device" */
-static he_status read_line(struct he_cost_store *store, const char *line, unsigned number)
+bool he_cost_is_sample(double sample)
 {
-    struct entry entry = { 0 };
-    unsigned long long signature;
-    unsigned work_class, count;
-    char device[480];
-
-    if (!line[0] || line[0] == '#')
-        return HE_OK;
-    if (sscanf(line, "%llx %u %u %lf %lf %lf %479s", &signature, &work_class, &count, &entry.mean,
-               &entry.m2, &entry.roofline, device) != 7 ||
-        work_class >= HE_WORK_CLASS_COUNT || !(entry.mean > 0 && entry.mean < LONGEST_SECONDS) ||
-        !(entry.m2 >= 0) || !isfinite(entry.m2) ||
-        !(entry.roofline >= 0) || !isfinite(entry.roofline)) {
-        he_log(HE_LOG_WARNING, "%s:%u: damaged line skipped", store->path, number);
-        return HE_OK;
-    }
-    entry.signature = signature;
-    entry.work_class = (enum he_work_class)work_class;
-    entry.count = count;
-    entry.device = device;
-    if (find_entry(store, device, entry.signature))
-        return HE_OK;
-    return append_entry(store, &entry);
+    return sample >= LEAST_SAMPLE && sample <= LARGEST_SAMPLE;
 }
 
-static he_status read_lines(struct he_cost_store *store, const struct he_file *file)
+static void push(struct he_cost_series *series, double sample)
 {
-    const char *at = file->data, *end = at + file->size;
-    unsigned number = 0;
+    series->samples[series->count % HE_COST_KEPT_SAMPLES] = (float)sample;
+    series->count++;
+    series->fresh++;
+    series->stamp = (int64_t)time(NULL);
+    if (series->count == 0) /* after four thousand million; the ring is full all the same */
+        series->count = HE_COST_KEPT_SAMPLES;
+}
+
+he_status he_cost_store_note(struct he_cost_store *store, const char *name, const char *subject,
+                             double sample)
+{
+    struct he_cost_series *series;
     he_status status;
-    char line[1024];
 
-    while (at < end) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        size_t size = (size_t)((stop ? stop : end) - at);
-
-        number++;
-        if (size < sizeof line) {
-            memcpy(line, at, size);
-            line[size] = '\0';
-            if (number == 1 && strcmp(line, STORE_HEADER) != 0) {
-                he_log(HE_LOG_WARNING, "%s is not a calibration store of this version: ignored",
-                       store->path);
-                return HE_OK;
-            }
-            status = number == 1 ? HE_OK : read_line(store, line, number);
-            if (status != HE_OK)
-                return status;
-        }
-        at += size + 1;
-    }
-    return HE_OK;
-}
-
-/* Where the store of this user is; "" when there is no home. */
-static const char *default_path(struct he_arena *arena)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-
-    if (cache && cache[0] == '/')
-        return he_arena_printf(arena, "%s/heteroengine/costs-1.txt", cache);
-    if (home && home[0] == '/')
-        return he_arena_printf(arena, "%s/.cache/heteroengine/costs-1.txt", home);
-    return "";
-}
-
-he_status he_cost_store_open(const char *path, const struct he_allocator *alloc,
-                             struct he_cost_store **out)
-{
-    struct he_cost_store *store;
-    struct he_file file;
-    he_status status = HE_OK;
-
-    *out = NULL;
-    store = he_alloc(alloc, 1, sizeof *store);
-    if (!store)
-        return he_no_memory();
-    he_arena_init(&store->arena, alloc);
-    he_map_init(&store->index, &store->arena);
-    store->path = path ? he_arena_printf(&store->arena, "%s", path) : default_path(&store->arena);
-    if (!store->path) {
-        status = he_no_memory();
-        goto close_store;
-    }
-    if (store->path[0] && access(store->path, F_OK) == 0) {
-        status = he_file_map(store->path, &file);
-        if (status != HE_OK)
-            goto close_store;
-        status = read_lines(store, &file);
-        he_file_unmap(&file);
-        if (status != HE_OK)
-            goto close_store;
-    }
-    *out = store;
-    return HE_OK;
-
-close_store:
-    he_cost_store_close(store);
+    if (!he_cost_is_sample(sample))
+        return HE_OK;
+    status = he_cost_store_series(store, name, subject, &series);
+    if (status == HE_OK && series)
+        push(series, sample);
     return status;
 }
 
-void he_cost_store_close(struct he_cost_store *store)
-{
-    struct he_allocator alloc;
+/* --- Figures --- */
 
-    if (!store)
-        return;
-    alloc = store->arena.alloc;
-    he_free(&alloc, store->entries);
-    he_arena_fini(&store->arena);
-    he_free(&alloc, store);
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
 }
 
-/* Makes the folders above the file; what fails shows when the file is written. */
-static void make_folders(const char *path)
+static double median(double *values, size_t count)
 {
-    char folder[1024];
-
-    if (strlen(path) >= sizeof folder)
-        return;
-    strcpy(folder, path);
-    for (char *slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(folder, 0777);
-        *slash = '/';
-    }
+    qsort(values, count, sizeof *values, by_value);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
-he_status he_cost_store_save(struct he_cost_store *store)
+/* Sorts @values, then spoils them. */
+static void median_and_deviation(double *values, size_t count, double *middle, double *deviation)
 {
-    struct he_text text;
-    he_status status;
+    *middle = median(values, count);
+    for (size_t k = 0; k < count; k++)
+        values[k] = fabs(values[k] - *middle);
+    *deviation = MAD_SCALE * median(values, count);
+}
 
-    if (!store->is_changed || !store->path[0])
-        return HE_OK;
-    he_text_init(&text, &store->arena.alloc);
-    he_text_printf(&text, "%s\n# signature class count mean m2 roofline device\n", STORE_HEADER);
-    for (size_t k = 0; k < store->count; k++) {
-        const struct entry *entry = &store->entries[k];
+static double series_median(const struct he_cost_series *series, double *spread)
+{
+    double values[HE_COST_KEPT_SAMPLES], middle, deviation;
+    uint32_t kept = he_cost_series_kept(series);
 
-        he_text_printf(&text, "%016llx %u %u %.9g %.9g %.9g %s\n",
-                       (unsigned long long)entry->signature, entry->work_class, entry->count,
-                       entry->mean, entry->m2, entry->roofline, entry->device);
-    }
-    status = he_text_status(&text);
-    if (status == HE_OK) {
-        make_folders(store->path);
-        status = he_file_write(store->path, he_text_string(&text), text.size);
-    }
-    he_text_fini(&text);
-    if (status == HE_OK)
-        store->is_changed = false;
-    return status;
+    for (uint32_t k = 0; k < kept; k++)
+        values[k] = series->samples[k];
+    median_and_deviation(values, kept, &middle, &deviation);
+    *spread = deviation / middle;
+    return middle;
+}
+
+bool he_cost_store_figure(const struct he_cost_store *store, const char *name,
+                          const char *subject, struct he_cost_figure *out)
+{
+    const struct he_cost_series *series = he_cost_store_find(store, name, subject);
+
+    if (!series || series->count < HE_COST_MIN_SAMPLES)
+        return false;
+    out->value = series_median(series, &out->spread);
+    out->count = series->count;
+    return true;
+}
+
+uint32_t he_cost_store_count(const struct he_cost_store *store, const char *name,
+                             const char *subject)
+{
+    const struct he_cost_series *series = he_cost_store_find(store, name, subject);
+
+    return series ? series->count : 0;
+}
+
+/* --- Tasks --- */
+
+static const char *task_name(char *name, size_t size, uint64_t signature)
+{
+    snprintf(name, size, "task/%016llx", (unsigned long long)signature);
+    return name;
 }
 
 he_status he_cost_store_add(struct he_cost_store *store, const char *device, uint64_t signature,
                             enum he_work_class work_class, double roofline_seconds, double seconds)
 {
-    struct entry *entry = find_entry(store, device, signature);
-    struct entry fresh;
-    double delta;
+    struct he_cost_series *series;
+    char name[32];
+    he_status status;
 
-    if (!(seconds > 0 && seconds < LONGEST_SECONDS) || !(roofline_seconds >= 0) ||
-        !isfinite(roofline_seconds) || strlen(device) >= 480)
+    if (!he_cost_is_sample(seconds) || seconds > LONGEST_SECONDS || !(roofline_seconds >= 0) ||
+        !isfinite(roofline_seconds))
         return HE_OK;
-    store->is_changed = true;
-    if (!entry) {
-        fresh = (struct entry){ .device = device, .signature = signature,
-                                .work_class = work_class, .roofline = roofline_seconds,
-                                .mean = seconds, .count = 1 };
-        return append_entry(store, &fresh);
-    }
-    if (entry->count >= SETTLED_SAMPLES && seconds > OUTLIER_RATIO * entry->mean)
-        return HE_OK;
-    /* The first sample often pays for cold caches: a much quicker one replaces it. */
-    if (entry->count == 1 && seconds * 2 < entry->mean) {
-        entry->mean = seconds;
-        return HE_OK;
-    }
-    entry->count++;
-    delta = seconds - entry->mean;
-    entry->mean += delta / entry->count;
-    entry->m2 += delta * (seconds - entry->mean);
+    status = he_cost_store_series(store, task_name(name, sizeof name, signature), device, &series);
+    if (status != HE_OK || !series)
+        return status;
+    series->work_class = work_class;
+    series->model = roofline_seconds;
+    push(series, seconds);
     return HE_OK;
 }
 
 bool he_cost_store_get(const struct he_cost_store *store, const char *device, uint64_t signature,
                        double *seconds, double *spread)
 {
-    const struct entry *entry = find_entry(store, device, signature);
+    struct he_cost_figure figure;
+    char name[32];
 
-    if (!entry || entry->count < HE_COST_MIN_SAMPLES)
+    if (!he_cost_store_figure(store, task_name(name, sizeof name, signature), device, &figure))
         return false;
-    *seconds = entry->mean;
-    *spread = sqrt(entry->m2 / (entry->count - 1)) / entry->mean;
+    *seconds = figure.value;
+    *spread = figure.spread;
     return true;
 }
 
-double he_cost_store_factor(const struct he_cost_store *store, const char *device,
-                            enum he_work_class work_class)
+he_status he_cost_store_factors(const struct he_cost_store *store, const char *device,
+                                struct he_cost_factors *out)
 {
-    double log_sum = 0;
-    size_t count = 0;
+    double *logs = he_alloc(&store->arena.alloc, store->count, sizeof *logs);
 
-    /* Geometric mean of measured over modelled. */
-    for (size_t k = 0; k < store->count; k++) {
-        const struct entry *entry = &store->entries[k];
+    if (!logs)
+        return he_no_memory();
+    for (int c = 0; c < HE_WORK_CLASS_COUNT; c++) {
+        struct he_cost_factor *factor = &out->by_class[c];
+        double middle, deviation, spread;
+        size_t count = 0;
 
-        if (entry->work_class != work_class || entry->count < HE_COST_MIN_SAMPLES ||
-            entry->roofline <= 0 || strcmp(entry->device, device) != 0)
+        *factor = (struct he_cost_factor){ .factor = 1 };
+        for (size_t k = 0; k < store->count; k++) {
+            const struct he_cost_series *series = &store->series[k];
+
+            if ((int)series->work_class == c && series->count >= HE_COST_MIN_SAMPLES &&
+                series->model > 0 && strcmp(series->subject, device) == 0)
+                logs[count++] = log(series_median(series, &spread) / series->model);
+        }
+        if (count == 0)
             continue;
-        log_sum += log(entry->mean / entry->roofline);
-        count++;
+        median_and_deviation(logs, count, &middle, &deviation);
+        factor->factor = exp(middle);
+        factor->spread = count > 2 ? exp(deviation) - 1 : LONE_SPREAD;
+        factor->task_count = (uint32_t)count;
     }
-    return count > 0 ? exp(log_sum / (double)count) : 1.0;
+    he_free(&store->arena.alloc, logs);
+    return HE_OK;
 }

@@ -29,9 +29,12 @@ static he_status make_machine(struct he_engine *engine, const struct he_engine_o
 
 static he_status open_store(struct he_engine *engine, const char *path)
 {
+    he_status status;
+
     if (path && !path[0])
         return HE_OK;
-    return he_cost_store_open(path, &engine->alloc, &engine->store);
+    status = he_cost_store_open(path, &engine->alloc, &engine->store);
+    return status == HE_OK ? he_cost_apply_pairs(engine->store, engine->machine) : status;
 }
 
 he_status he_engine_create(const struct he_engine_options *options, struct he_engine **out)
@@ -95,21 +98,23 @@ void he_engine_destroy(struct he_engine *engine)
 
 he_status he_engine_add_device(struct he_engine *engine, const char *id, const char *options)
 {
+    he_status status;
+
     if (!engine || !id)
         return he_error_set(HE_ERR_INVALID, "he_engine_add_device: engine or id is NULL");
     if (engine->devs)
         return he_error_set(HE_ERR_INVALID, "devices are added before the first model is analyzed");
     if (engine->is_discovered) {
         struct he_machine *chosen;
-        he_status status = he_machine_create("devices added in code", &engine->alloc, &chosen);
-
+        status = he_machine_create("devices added in code", &engine->alloc, &chosen);
         if (status != HE_OK)
             return status;
         he_machine_destroy(engine->machine);
         engine->machine = chosen;
         engine->is_discovered = false;
     }
-    return he_machine_add_device(engine->machine, id, options ? options : "");
+    status = he_machine_add_device(engine->machine, id, options ? options : "");
+    return status == HE_OK ? he_cost_apply_pairs(engine->store, engine->machine) : status;
 }
 
 he_status he_engine_set_mem_policy(struct he_engine *engine, enum he_mem policy)
@@ -205,6 +210,30 @@ he_status he_session_create(struct he_engine *engine, struct he_plan *plan,
     return he_session_open(plan, engine->devs, &chosen, &engine->alloc, out);
 }
 
+/* Each task's last sample goes under its device. */
+static he_status learn_task(struct he_engine *engine, const struct he_plan *plan,
+                            const struct he_session *session, uint32_t t, struct he_arena *arena)
+{
+    const struct he_task *task = &plan->graph->tasks[t];
+    const struct he_machine_device *device = &plan->machine->devices[plan->placement.device[t]];
+    const char *fingerprint = he_cost_fingerprint(device, arena);
+    struct he_cost_device bare;
+    struct he_cost roofline;
+    double seconds;
+    he_status status;
+
+    if (!fingerprint)
+        return he_no_memory();
+    status = he_cost_device_init(&bare, device, NULL, NULL, arena);
+    if (status == HE_OK)
+        status = he_session_task_seconds(session, t, &seconds);
+    if (status != HE_OK)
+        return status;
+    he_cost_task(plan->graph, task, &bare, arena, &roofline);
+    return he_cost_store_add(engine->store, fingerprint, he_cost_signature(plan->graph, task),
+                             task->work.work_class, roofline.seconds, seconds);
+}
+
 he_status he_engine_learn(struct he_engine *engine, const struct he_plan *plan,
                           struct he_session *session)
 {
@@ -214,25 +243,8 @@ he_status he_engine_learn(struct he_engine *engine, const struct he_plan *plan,
     if (!engine->store)
         return HE_OK;
     he_arena_init(&arena, &engine->alloc);
-    for (uint32_t t = 0; t < plan->graph->task_count && status == HE_OK; t++) {
-        const struct he_task *task = &plan->graph->tasks[t];
-        const struct he_machine_device *device =
-            &plan->machine->devices[plan->placement.device[t]];
-        const char *fingerprint = he_cost_fingerprint(device, &arena);
-        struct he_cost roofline;
-        double seconds;
-
-        if (!fingerprint) {
-            status = he_no_memory();
-            break;
-        }
-        he_cost_task(plan->graph, task, device, NULL, NULL, &arena, &roofline);
-        status = he_session_task_seconds(session, t, &seconds);
-        if (status == HE_OK)
-            status = he_cost_store_add(engine->store, fingerprint,
-                                       he_cost_signature(plan->graph, task),
-                                       task->work.work_class, roofline.seconds, seconds);
-    }
+    for (uint32_t t = 0; t < plan->graph->task_count && status == HE_OK; t++)
+        status = learn_task(engine, plan, session, t, &arena);
     he_session_reset_times(session);
     he_arena_fini(&arena);
     return status;

@@ -41,6 +41,13 @@ const struct he_machine *he_engine_machine(const struct he_engine *engine);
  * store, as one sample per task, and resets them. */
 he_status he_engine_learn(struct he_engine *engine, const struct he_plan *plan,
                           struct he_session *session) HE_MUST_CHECK;
+/* Measures links, hand-overs and slowdowns of every two real devices into the calibration
+ * store, and makes the machine show them. Calls @progress (may be NULL) before each of @total
+ * pairs. Gives how many there were. */
+typedef void (*he_engine_progress_fn)(void *self, const char *a, const char *b, uint32_t done,
+                                      uint32_t total);
+he_status he_engine_measure_pairs(struct he_engine *engine, he_engine_progress_fn progress,
+                                  void *self, uint32_t *count) HE_MUST_CHECK;
 he_status he_engine_save_costs(struct he_engine *engine) HE_MUST_CHECK;
 
 #endif

@@ -2,5 +2,7 @@
 libhe_la_SOURCES += \
 	src/engine/analyze.c \
 	src/engine/engine.c src/engine/engine.h \
-	src/engine/evaluate.c
+	src/engine/evaluate.c \
+	src/engine/measure.c \
+	src/engine/probe.c src/engine/probe.h
 EXTRA_DIST += src/engine/README.md

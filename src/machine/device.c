@@ -104,6 +104,7 @@ he_status he_machine_append(struct he_machine *machine, struct he_machine_device
         return he_no_memory();
     machine->devices = devices;
     machine->link_at = NULL; /* it knows the devices before */
+    machine->pairs = NULL;
     *out = &devices[machine->device_count++];
     **out = (struct he_machine_device){ 0 };
     return HE_OK;
@@ -226,6 +227,7 @@ he_status he_machine_set_link(struct he_machine *machine, uint32_t from, uint32_
     if (link) {
         link->bandwidth = bandwidth;
         link->latency_s = latency_s;
+        link->source = HE_SOURCE_GIVEN;
         return HE_OK;
     }
     links = grown(machine, machine->links, machine->link_count, &machine->link_capacity,
@@ -233,7 +235,9 @@ he_status he_machine_set_link(struct he_machine *machine, uint32_t from, uint32_
     if (!links)
         return he_no_memory();
     machine->links = links;
-    links[machine->link_count++] = (struct he_machine_link){ from, to, bandwidth, latency_s, false };
+    links[machine->link_count++] = (struct he_machine_link){
+        .from = from, .to = to, .bandwidth = bandwidth, .latency_s = latency_s,
+        .source = HE_SOURCE_GIVEN };
     if (machine->link_at)
         machine->link_at[(size_t)from * machine->link_at_width + to] = machine->link_count;
     return HE_OK;
@@ -271,6 +275,8 @@ he_status he_machine_default_links(struct he_machine *machine)
                 continue;
             status = he_machine_set_link(machine, from, to, DEFAULT_LINK_BANDWIDTH,
                                          DEFAULT_LINK_LATENCY);
+            if (status == HE_OK)
+                machine->links[machine->link_count - 1].source = HE_SOURCE_ASSUMED;
         }
     }
     return status;

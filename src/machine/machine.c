@@ -64,6 +64,64 @@ double he_machine_transfer_seconds(const struct he_machine *machine, uint32_t fr
     return isfinite(best) ? best : 0;
 }
 
+/* --- Pairs --- */
+
+/* A thread that sleeps is woken in about so long on a common machine (bench/overhead). */
+#define DEFAULT_HAND_OVER 20e-6
+#define SIMULATED_HAND_OVER 5e-6
+
+struct he_machine_pair he_machine_pair_at(const struct he_machine *machine, uint32_t first,
+                                          uint32_t second)
+{
+    if (machine->pairs) {
+        const struct he_machine_pair *pair =
+            &machine->pairs[(size_t)first * machine->device_count + second];
+
+        if (pair->source != HE_SOURCE_ASSUMED)
+            return *pair;
+    }
+    return (struct he_machine_pair){
+        .hand_over_s = machine->devices[first].is_simulated || machine->devices[second].is_simulated
+                           ? SIMULATED_HAND_OVER : DEFAULT_HAND_OVER,
+        .hand_over_spread = 1, .slowdown_compute = 1, .slowdown_memory = 1 };
+}
+
+he_status he_machine_set_pair(struct he_machine *machine, uint32_t first, uint32_t second,
+                              const struct he_machine_pair *pair)
+{
+    if (!machine->pairs)
+        machine->pairs = he_arena_alloc(&machine->arena, (size_t)machine->device_count *
+                                        machine->device_count, sizeof *machine->pairs);
+    if (!machine->pairs)
+        return he_no_memory();
+    machine->pairs[(size_t)first * machine->device_count + second] = *pair;
+    return HE_OK;
+}
+
+void he_machine_measured_link(struct he_machine *machine, uint32_t from, uint32_t to,
+                              double bandwidth, double latency_s, double spread)
+{
+    struct he_machine_link *link = (struct he_machine_link *)he_machine_find_link(machine, from, to);
+
+    if (!link || link->source == HE_SOURCE_GIVEN)
+        return;
+    link->bandwidth = bandwidth;
+    link->latency_s = latency_s;
+    link->spread = spread;
+    link->source = HE_SOURCE_MEASURED;
+}
+
+const char *he_machine_source_name(enum he_machine_source source)
+{
+    static const char *const names[] = { [HE_SOURCE_ASSUMED] = "assumed",
+                                         [HE_SOURCE_GIVEN] = "given",
+                                         [HE_SOURCE_MEASURED] = "measured" };
+
+    return names[source];
+}
+
+/* --- JSON --- */
+
 static void write_device(const struct he_machine_device *device, struct he_json_writer *json)
 {
     const struct {
@@ -105,6 +163,34 @@ static void write_device(const struct he_machine_device *device, struct he_json_
     he_json_object_end(json);
 }
 
+/* Real devices only: simulated ones hand over for nothing. */
+static void write_pairs(const struct he_machine *machine, struct he_json_writer *json)
+{
+    he_json_array(json, "pairs");
+    for (uint32_t from = 0; from < machine->device_count; from++) {
+        for (uint32_t to = 0; to < machine->device_count; to++) {
+            struct he_machine_pair pair;
+
+            if (from == to || machine->devices[from].is_simulated ||
+                machine->devices[to].is_simulated)
+                continue;
+            pair = he_machine_pair_at(machine, from, to);
+            he_json_object_flat(json, NULL);
+            he_json_string(json, "from", machine->devices[from].id);
+            he_json_string(json, "to", machine->devices[to].id);
+            he_json_bool(json, "shares_memory", he_machine_same_memory(machine, from, to));
+            he_json_double(json, "hand_over", pair.hand_over_s);
+            he_json_double(json, "slowdown_compute", pair.slowdown_compute);
+            he_json_double(json, "slowdown_memory", pair.slowdown_memory);
+            he_json_string(json, "source", he_machine_source_name(pair.source));
+            if (pair.source == HE_SOURCE_MEASURED)
+                he_json_double(json, "spread", pair.hand_over_spread);
+            he_json_object_end(json);
+        }
+    }
+    he_json_array_end(json);
+}
+
 void he_machine_write_json(const struct he_machine *machine, struct he_json_writer *json)
 {
     he_json_object(json, NULL);
@@ -122,9 +208,13 @@ void he_machine_write_json(const struct he_machine *machine, struct he_json_writ
         he_json_string(json, "to", machine->devices[link->to].id);
         he_json_double(json, "bandwidth", link->bandwidth);
         he_json_double(json, "latency", link->latency_s);
-        he_json_bool(json, "measured", link->is_measured);
+        he_json_bool(json, "measured", link->source == HE_SOURCE_MEASURED);
+        he_json_string(json, "source", he_machine_source_name(link->source));
+        if (link->source == HE_SOURCE_MEASURED)
+            he_json_double(json, "spread", link->spread);
         he_json_object_end(json);
     }
     he_json_array_end(json);
+    write_pairs(machine, json);
     he_json_object_end(json);
 }

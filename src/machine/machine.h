@@ -36,11 +36,26 @@ struct he_machine_device {
     const char *like; /* catalogue entry it was derived from, or NULL */
 };
 
+/* Where a figure comes from; a measured one replaces an assumed one, not a given one. */
+enum he_machine_source { HE_SOURCE_ASSUMED, HE_SOURCE_GIVEN, HE_SOURCE_MEASURED };
+
 struct he_machine_link {
     uint32_t from, to; /* device indices, directed */
     double bandwidth;  /* bytes/s */
     double latency_s;
-    bool is_measured;
+    enum he_machine_source source;
+    double spread; /* relative, of a measured bandwidth */
+};
+
+/* What one device costs another beside moving bytes. */
+struct he_machine_pair {
+    /* Seconds from the end of a task on one to the start of a task on the other: a message
+     * between two threads, the second of which sleeps. */
+    double hand_over_s, hand_over_spread;
+    /* Times as long as alone a task on the first takes while the second is busy: one that
+     * computes, one that moves memory. 1: they do not disturb each other. */
+    double slowdown_compute, slowdown_memory;
+    enum he_machine_source source;
 };
 
 /* A limit of the plan. Names: memory, power, price, or a resource. */
@@ -81,6 +96,7 @@ struct he_machine {
     uint32_t link_count;
     struct he_machine_budget *budgets;
     uint32_t budget_count;
+    struct he_machine_pair *pairs; /* [first * device_count + second]; NULL: nothing measured */
     struct he_machine_settings settings;
     /* Private: room in the arrays, and the links by pair (1 + index, 0 without one) once the
      * devices are complete. */
@@ -121,6 +137,15 @@ void he_machine_destroy(struct he_machine *machine);
  * link's latency + bytes/bandwidth, through the host when there is no direct link. */
 double he_machine_transfer_seconds(const struct he_machine *machine, uint32_t from, uint32_t to,
                                    double bytes);
+/* What is known of two different devices, or assumed. */
+struct he_machine_pair he_machine_pair_at(const struct he_machine *machine, uint32_t first,
+                                          uint32_t second);
+he_status he_machine_set_pair(struct he_machine *machine, uint32_t first, uint32_t second,
+                              const struct he_machine_pair *pair) HE_MUST_CHECK;
+/* Puts measured figures in the place of assumed ones; leaves those that were given. */
+void he_machine_measured_link(struct he_machine *machine, uint32_t from, uint32_t to,
+                              double bandwidth, double latency_s, double spread);
+const char *he_machine_source_name(enum he_machine_source source); /* "assumed"... */
 /* True when both address the same physical memory: hand-over copies nothing. */
 bool he_machine_same_memory(const struct he_machine *machine, uint32_t a, uint32_t b);
 const char *he_device_kind_name(enum he_device_kind kind); /* "CPU", "GPU"... */

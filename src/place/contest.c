@@ -50,6 +50,8 @@ he_status he_contest_enter_items(struct he_contest *c, const uint32_t *device,
 
     if (value)
         *value = INFINITY;
+    if (status == HE_OK)
+        status = he_judge_stretch(&c->judge, device, order, false);
     if (status != HE_OK)
         return status;
     if (c->judge.shortfall.kind != HE_FITS) {

@@ -182,6 +182,8 @@ he_status he_place_evaluate(const struct he_problem *p, const struct he_placemen
                                                       placement->items, true)
                                  : he_no_memory();
     }
+    if (status == HE_OK && judge.shortfall.kind == HE_FITS)
+        status = he_judge_stretch(&judge, placement->device, placement->order, true);
     if (status == HE_OK && judge.shortfall.kind != HE_FITS)
         status = he_shortfall_error(p, &judge.shortfall, placement->device);
     if (status == HE_OK)

@@ -78,11 +78,14 @@ static double certain_transfers(const struct brancher *b, uint32_t task, uint32_
 static double duration_on(const struct brancher *b, uint32_t task, uint32_t j)
 {
     const struct he_problem *p = b->problem;
-    bool starts_region = p->in_start[task] == p->in_start[task + 1];
+    bool has_inputs = p->in_start[task] < p->in_start[task + 1], starts_region = !has_inputs;
+    double launch = 0.0;
 
     for (uint32_t k = p->in_start[task]; k < p->in_start[task + 1]; k++)
         starts_region |= b->device[p->edges[p->in_edges[k]].from] != j;
-    return he_problem_time(p, task, j) + (starts_region && p->launch ? p->launch[j] : 0.0);
+    if (starts_region && p->launch)
+        launch = p->launch[j] - (!has_inputs && p->waking ? p->waking[j] : 0.0);
+    return he_problem_time(p, task, j) + launch;
 }
 
 /* The least makespan with these tasks placed: every other one at its earliest. */

@@ -22,7 +22,8 @@ static bool is_twin(const struct he_problem *p, const uint64_t *hashes, uint32_t
                            p->devices[j].busy_watts - p->devices[j].idle_watts &&
                        p->devices[k].busy_watts == p->devices[j].busy_watts &&
                        p->devices[k].price_per_hour == p->devices[j].price_per_hour &&
-                       (!p->launch || p->launch[k] == p->launch[j]);
+                       (!p->launch || p->launch[k] == p->launch[j]) &&
+                       (!p->waking || p->waking[k] == p->waking[j]);
 
         for (uint32_t t = 0; is_same && t < p->task_count; t++)
             is_same = he_problem_time(p, t, k) == he_problem_time(p, t, j) &&

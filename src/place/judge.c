@@ -309,7 +309,7 @@ static he_status schedule_task(struct he_judge *judge, const uint32_t *device, u
             begin = arrival;
     }
     if (starts_region && p->launch)
-        duration += p->launch[j];
+        duration += p->launch[j] - (count == 0 && p->waking ? p->waking[j] : 0.0);
     judge->start[task] = begin;
     judge->finish[task] = begin + duration;
     judge->server_free[server] = begin + duration;

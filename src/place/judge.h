@@ -108,4 +108,9 @@ static inline bool he_fits(double need, double limit)
 he_status he_shortfall_error(const struct he_problem *problem, const struct he_shortfall *shortfall,
                              const uint32_t *device);
 
+/* stretch.c: what he_judge_run() left in @judge, with the problem's company counted: times of
+ * tasks that run side by side grow, and so do the figures. Nothing to do without company. */
+he_status he_judge_stretch(struct he_judge *judge, const uint32_t *device, const uint32_t *order,
+                           bool want_peaks) HE_MUST_CHECK;
+
 #endif

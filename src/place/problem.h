@@ -44,6 +44,15 @@ struct he_place_link {
     double latency;    /* s */
 };
 
+/* Devices of one chip share its memory and its power: while one is busy, the other is slower. */
+struct he_place_company {
+    /* [device * device_count + other]: times as long as alone a task takes while other is
+     * busy, 1 or more: one that computes, one that moves memory. */
+    double *slowdown_compute, *slowdown_memory;
+    double *memory_share; /* [task * device_count + device]: how much of the second it is, 0..1 */
+    double gather_seconds; /* once, for a plan on several devices: threads to wake and wait for */
+};
+
 /* Something beside time and memory that tasks use up where they run: LUTs, DSPs. */
 struct he_place_resource {
     const char *name;
@@ -76,6 +85,12 @@ struct he_problem {
     /* Seconds added where a region starts, by device: a task with no inputs, or with
      * one from another device. NULL: none. */
     double *launch;
+    /* How much of launch is the message that another device is done: a task with no inputs
+     * waits for none. Counted by the judge, policies need not. NULL: none of it. */
+    double *waking;
+    /* What working side by side costs; he_place_evaluate() and contests count it, policies
+     * search without it. NULL: devices do not disturb each other. */
+    struct he_place_company *company;
     uint32_t *colocation; /* task -> group, HE_NO_GROUP when free; NULL: none */
     /* Tasks of a training step's way back; NULL: none. Contiguous splits follow the others. */
     bool *is_backward;

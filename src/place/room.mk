@@ -29,6 +29,7 @@ libhe_la_SOURCES += \
 	src/place/shop.c src/place/shop.h \
 	src/place/shop_graph.c src/place/shop_graph.h \
 	src/place/shop_tabu.c src/place/shop_tabu.h \
+	src/place/stretch.c \
 	src/place/sumexact.c \
 	src/place/sumsolve.c \
 	src/place/swap.c \

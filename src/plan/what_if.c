@@ -248,12 +248,52 @@ static he_status widen_machine(const struct he_problem *p, uint32_t like, struct
     return say(arena, &out->devices[width].id, "another %s", p->devices[like].id);
 }
 
+/* The new device disturbs the others, and is disturbed, as the one it is like. */
+static double *widen_pairs(struct he_arena *arena, const double *pairs, uint32_t width,
+                           uint32_t like)
+{
+    double *wide = he_arena_alloc(arena, (size_t)width + 1, (width + 1) * sizeof *wide);
+
+    for (uint32_t j = 0; wide && j <= width; j++) {
+        const double *row = pairs + (size_t)(j < width ? j : like) * width;
+
+        memcpy(wide + (size_t)j * (width + 1), row, width * sizeof *row);
+        wide[(size_t)j * (width + 1) + width] = row[like];
+    }
+    return wide;
+}
+
+static he_status widen_company(const struct he_problem *p, uint32_t like, struct he_arena *arena,
+                               struct he_problem *out)
+{
+    uint32_t width = p->device_count;
+    struct he_place_company *company;
+
+    if (!p->company)
+        return HE_OK;
+    company = he_arena_copy(arena, p->company, sizeof *company);
+    out->company = company;
+    if (!company)
+        return he_no_memory();
+    company->slowdown_compute = widen_pairs(arena, company->slowdown_compute, width, like);
+    company->slowdown_memory = widen_pairs(arena, company->slowdown_memory, width, like);
+    company->memory_share = widen(arena, company->memory_share, p->task_count, width, like);
+    if (!company->slowdown_compute || !company->slowdown_memory || !company->memory_share)
+        return he_no_memory();
+    return HE_OK;
+}
+
 static he_status widen_resources(const struct he_problem *p, uint32_t like, struct he_arena *arena,
                                  struct he_problem *out)
 {
     if (p->launch) {
         out->launch = widen(arena, p->launch, 1, p->device_count, like);
         if (!out->launch)
+            return he_no_memory();
+    }
+    if (p->waking) {
+        out->waking = widen(arena, p->waking, 1, p->device_count, like);
+        if (!out->waking)
             return he_no_memory();
     }
     out->resources = he_arena_copy(arena, p->resources, p->resource_count * sizeof *p->resources);
@@ -284,6 +324,8 @@ static he_status try_one_more(struct changes *c, uint32_t like)
         status = widen_machine(p, like, &changed.arena, &changed);
     if (status == HE_OK)
         status = widen_resources(p, like, &changed.arena, &changed);
+    if (status == HE_OK)
+        status = widen_company(p, like, &changed.arena, &changed);
     if (status == HE_OK)
         status = he_problem_index(&changed);
     if (status == HE_OK)

@@ -95,6 +95,117 @@ static const struct {
       "device number 7 of 1" },
 };
 
+/* --- Company: devices that disturb each other --- */
+
+/* Two devices of one chip: beside the other, computing takes half as long again, moving memory
+ * twice as long. Task k moves memory for shares[k] of its time. */
+static struct he_problem *in_company(const char *text, const double *shares, double gather)
+{
+    struct he_problem *p = place_parse(text);
+    struct he_place_company *company = he_arena_alloc(&p->arena, 1, sizeof *company);
+    size_t pairs = (size_t)p->device_count * p->device_count;
+
+    ck_assert_uint_eq(p->device_count, 2);
+    company->slowdown_compute = he_arena_alloc(&p->arena, pairs, sizeof(double));
+    company->slowdown_memory = he_arena_alloc(&p->arena, pairs, sizeof(double));
+    company->memory_share = he_arena_alloc(&p->arena, p->task_count, 2 * sizeof(double));
+    for (uint32_t t = 0; t < 2 * p->task_count; t++)
+        company->memory_share[t] = shares[t / 2];
+    for (size_t k = 0; k < pairs; k++) {
+        company->slowdown_compute[k] = k % 3 == 0 ? 1 : 1.5;
+        company->slowdown_memory[k] = k % 3 == 0 ? 1 : 2;
+    }
+    company->gather_seconds = gather;
+    p->company = company;
+    return p;
+}
+
+static double makespan_of(const struct he_problem *p, const uint32_t *device, struct he_schedule *s)
+{
+    uint32_t order[] = { 0, 1, 2, 3 };
+    struct he_placement answer = { (uint32_t *)device, order, "test" };
+
+    ck_assert_msg(he_place_evaluate(p, &answer, (struct he_arena *)&p->arena, s) == HE_OK, "%s",
+                  he_error_message());
+    return s->makespan;
+}
+
+START_TEST(tasks_side_by_side_take_longer)
+{
+    static const char two[] = "dev a; dev b; task x a=4 b=4; task y a=4 b=4";
+    static const double computes[] = { 0, 0 }, moves[] = { 1, 1 }, half[] = { 0.5, 0.5 };
+    static const uint32_t apart[] = { 0, 1 }, together[] = { 0, 0 };
+    struct he_problem *p = in_company(two, computes, 0);
+    struct he_schedule s;
+
+    ck_assert_double_eq_tol(makespan_of(p, apart, &s), 6, 1e-9);
+    ck_assert_double_eq_tol(makespan_of(p, together, &s), 8, 1e-9);
+    he_problem_destroy(p);
+    p = in_company(two, moves, 0);
+    ck_assert_double_eq_tol(makespan_of(p, apart, &s), 8, 1e-9);
+    he_problem_destroy(p);
+    p = in_company(two, half, 3);
+    ck_assert_double_eq_tol(makespan_of(p, apart, &s), 4 * 1.75 + 3, 1e-9);
+    ck_assert_double_eq_tol(s.start[0], 3, 1e-9);
+    ck_assert_double_eq_tol(makespan_of(p, together, &s), 8, 1e-9);
+    he_problem_destroy(p);
+}
+END_TEST
+
+START_TEST(a_task_is_slowed_while_it_has_company_and_no_longer)
+{
+    /* x is alone until y starts behind u; z shares nothing with anyone. */
+    static const double computes[] = { 0, 0, 0, 0 };
+    static const uint32_t device[] = { 0, 0, 1, 1 };
+    struct he_problem *p =
+        in_company("dev a; dev b; task u a=2 b=2; task x a=4 b=4; task y a=2 b=2; task z a=9 b=9;"
+                   "edge u y 1; edge x z 1; edge y z 1", computes, 0);
+    struct he_schedule s;
+
+    /* y shares all its 2 s with x: 3 s; x shares about so much: 4 + 1.5 at most. */
+    makespan_of(p, device, &s);
+    ck_assert_double_eq_tol(s.finish[0], 2, 1e-9);
+    ck_assert_double_eq_tol(s.finish[2] - s.start[2], 3, 1e-9);
+    ck_assert(s.finish[1] - s.start[1] > 4.9 && s.finish[1] - s.start[1] < 5.6);
+    ck_assert_double_eq_tol(s.finish[3] - s.start[3], 9, 1e-9);
+    he_problem_destroy(p);
+}
+END_TEST
+
+START_TEST(devices_that_disturb_each_other_too_much_are_not_used_together)
+{
+    static const double moves[] = { 1, 1 }, computes[] = { 0, 0 };
+    static const char two[] = "dev a; dev b; task x a=4 b=4; task y a=4 b=4";
+    struct he_problem *p = in_company(two, moves, 0.1);
+    struct he_placement answer;
+    struct he_schedule s;
+
+    ck_assert_int_eq(he_place(p, "latency_aware", NULL, &p->arena, &answer, &s), HE_OK);
+    ck_assert_uint_eq(answer.device[0], answer.device[1]);
+    ck_assert_double_eq_tol(s.makespan, 8, 1e-9);
+    he_problem_destroy(p);
+    p = in_company(two, computes, 0.1);
+    ck_assert_int_eq(he_place(p, "latency_aware", NULL, &p->arena, &answer, &s), HE_OK);
+    ck_assert_uint_ne(answer.device[0], answer.device[1]);
+    ck_assert_double_eq_tol(s.makespan, 6.1, 1e-9);
+    he_problem_destroy(p);
+}
+END_TEST
+
+START_TEST(a_task_with_no_inputs_is_woken_by_nobody)
+{
+    struct he_problem *p = place_parse("dev a launch=3; dev b launch=3; task x a=1 b=1;"
+                                       "task y a=1 b=1; edge x y 1");
+    static const uint32_t apart[] = { 0, 1 };
+    double waking[] = { 2, 2 };
+    struct he_schedule s;
+
+    p->waking = waking;
+    ck_assert_double_eq_tol(makespan_of(p, apart, &s), 1 + 1 + 3 + 1, 1e-9);
+    he_problem_destroy(p);
+}
+END_TEST
+
 START_TEST(placement_that_does_not_fit_is_refused_with_the_reason)
 {
     struct he_problem *p = place_parse(refusals[_i].problem);
@@ -552,6 +663,10 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, schedule_is_the_one_worked_out_by_hand, 0, HE_COUNT(schedules));
+    tcase_add_test(tc, tasks_side_by_side_take_longer);
+    tcase_add_test(tc, a_task_is_slowed_while_it_has_company_and_no_longer);
+    tcase_add_test(tc, devices_that_disturb_each_other_too_much_are_not_used_together);
+    tcase_add_test(tc, a_task_with_no_inputs_is_woken_by_nobody);
     tcase_add_loop_test(tc, placement_that_does_not_fit_is_refused_with_the_reason, 0,
                         HE_COUNT(refusals));
     tcase_add_test(tc, tensors_may_be_left_out_of_the_memory);
