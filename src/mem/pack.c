@@ -1,69 +1,150 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Greedy packing in several orders: each item goes to the lowest offset where
- * nothing that lives at the same time is in the way. Placed items are kept sorted
- * by offset, so that the search can stop at the first gap. Large items first is
- * good where sizes differ, time order where they are alike; the best is kept, and
- * nothing more is tried once the lower bound is met.
+ * Who packs, and for how long. Buffers are cut into sets that no time is common to; each set is
+ * packed greedily. Where that is above the goal (the peak of live bytes, or the capacity that the
+ * caller has), slices of the exact search and of the local search take turns: at the goal first,
+ * then at capacities between it and the best packing so far. Without a limit the work is bounded; in
+ * most models the greedy orders meet the peak.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/size.h"
-#include "mem/pack.h"
+#include "mem/pack_inside.h"
 
-enum order { BY_SIZE, BY_TIME, BY_AREA, BY_PRESSURE, ORDER_COUNT };
+#define MOST_MEETINGS 4000000u    /* pairs; beyond that only greedy orders without lists */
+#define UNLIMITED_WORK 20000000u  /* without a time limit */
+#define LOOK_EVERY 50000u         /* work between two looks at the time */
+#define LOCAL_SLICE 2000000u
+#define FIRST_TRIES 4u
 
-struct ranked {
-    double key, second; /* larger keys first */
-    uint32_t item;
-};
-
-struct placed {
-    size_t offset, end;
-    uint32_t first, last;
-};
-
-struct packer {
+struct packing {
     struct he_pack_item *items;
-    uint32_t count;
-    size_t *bytes; /* rounded up to the alignment */
-    struct ranked *ranked;
-    struct placed *placed;
-    size_t *offsets;       /* of the order being tried */
-    uint32_t *steps;       /* all firsts and (lasts + 1), sorted */
-    uint32_t step_count;
-    size_t *live;          /* live bytes from steps[k] to steps[k + 1] */
-    double *pressure;      /* per item: the most that lives beside it */
+    struct he_arena *arena;
+    const struct he_pack_options *options;
+    struct pack_set all;    /* sorted by birth */
+    uint32_t *item_of;      /* per buffer of all: its item */
+    size_t *bytes;          /* per item, rounded up */
+    size_t goal;
+    size_t step;            /* of the bytes, and so of every packing that is pushed down */
+    struct pack_clock clock;
+    struct he_pack_result *result;
 };
 
-static int compare_ranked(const void *left, const void *right)
+static uint64_t clock_now_ns(bool counts_cpu_time)
 {
-    const struct ranked *a = left, *b = right;
+    return counts_cpu_time ? he_thread_cpu_ns() : he_now_ns();
+}
 
-    if (a->key != b->key)
-        return a->key > b->key ? -1 : 1;
-    if (a->second != b->second)
-        return a->second > b->second ? -1 : 1;
+static void start_clock(struct pack_clock *clock, const struct he_pack_options *options)
+{
+    double limit = options->time_limit;
+
+    *clock = (struct pack_clock){ .counts_cpu_time = options->counts_cpu_time,
+                                  .most_work = UNLIMITED_WORK };
+    if (!(limit > 0.0))
+        return;
+    clock->most_work = UINT64_MAX;
+    clock->deadline_ns = clock_now_ns(clock->counts_cpu_time) +
+                         (uint64_t)((limit < 1e6 ? limit : 1e6) * 1e9);
+}
+
+bool he_pack_is_over(struct pack_clock *clock, uint64_t work)
+{
+    clock->work += work;
+    if (clock->is_over || clock->work > clock->most_work) {
+        clock->is_over = true;
+    } else if (clock->deadline_ns && clock->work >= clock->next_look) {
+        clock->next_look = clock->work + LOOK_EVERY;
+        clock->is_over = clock_now_ns(clock->counts_cpu_time) >= clock->deadline_ns;
+    }
+    return clock->is_over;
+}
+
+/* --- Sets --- */
+
+struct birth {
+    uint32_t first, last, item;
+};
+
+static int compare_births(const void *left, const void *right)
+{
+    const struct birth *a = left, *b = right;
+
+    if (a->first != b->first)
+        return a->first < b->first ? -1 : 1;
     return a->item < b->item ? -1 : a->item > b->item;
 }
 
-static int compare_steps(const void *left, const void *right)
+static he_status check_items(const struct packing *p, size_t count, size_t alignment)
 {
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    size_t sum = 0;
 
-    return a < b ? -1 : a > b;
+    for (size_t k = 0; k < count; k++) {
+        const struct he_pack_item *item = &p->items[k];
+
+        if (item->first > item->last)
+            return he_error_set(HE_ERR_INVALID, "buffer %zu dies at step %u, before it is born at %u",
+                                k, item->last, item->first);
+        if (item->bytes > SIZE_MAX - alignment ||
+            !he_size_add(sum, he_size_align(item->bytes, alignment), &sum))
+            return he_error_set(HE_ERR_INVALID, "the buffers together are larger than the address "
+                                                "space");
+        p->bytes[k] = he_size_align(item->bytes, alignment);
+    }
+    return HE_OK;
 }
 
-/* The place of @step among the sorted steps. */
-static uint32_t step_index(const struct packer *p, uint64_t step)
+static size_t greatest_divisor(size_t a, size_t b)
 {
-    uint32_t low = 0, high = p->step_count;
+    while (b > 0) {
+        size_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* All buffers that have bytes, by birth. */
+static he_status collect(struct packing *p, size_t count)
+{
+    struct birth *births = he_arena_alloc(p->arena, count, sizeof *births);
+    struct pack_set *all = &p->all;
+
+    p->item_of = he_arena_alloc(p->arena, count, sizeof *p->item_of);
+    all->bytes = he_arena_alloc(p->arena, count, sizeof *all->bytes);
+    all->first = he_arena_alloc(p->arena, count, sizeof *all->first);
+    all->last = he_arena_alloc(p->arena, count, sizeof *all->last);
+    all->offsets = he_arena_alloc(p->arena, count, sizeof *all->offsets);
+    if (!births || !p->item_of || !all->bytes || !all->first || !all->last || !all->offsets)
+        return he_no_memory();
+    for (uint32_t k = 0; k < count; k++) {
+        p->items[k].offset = 0;
+        if (p->bytes[k] > 0)
+            births[all->count++] = (struct birth){ p->items[k].first, p->items[k].last, k };
+        p->step = greatest_divisor(p->step, p->bytes[k]);
+    }
+    qsort(births, all->count, sizeof *births, compare_births);
+    for (uint32_t k = 0; k < all->count; k++) {
+        p->item_of[k] = births[k].item;
+        all->bytes[k] = p->bytes[births[k].item];
+        all->first[k] = births[k].first;
+        all->last[k] = births[k].last;
+    }
+    return HE_OK;
+}
+
+/* The buffers that are born while @k lives, itself left out, are those up to here. */
+static uint32_t born_within(const struct pack_set *set, uint32_t k)
+{
+    uint32_t low = k + 1, high = set->count;
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
 
-        if (p->steps[middle] < step)
+        if (set->first[middle] <= set->last[k])
             low = middle + 1;
         else
             high = middle;
@@ -71,208 +152,352 @@ static uint32_t step_index(const struct packer *p, uint64_t step)
     return low;
 }
 
-/* Live bytes between steps; gives their peak, which no packing can get below. */
-static size_t find_live(struct packer *p)
+/* Lists who meets whom, unless that is too much. */
+static he_status list_meetings(struct pack_set *set, struct he_arena *arena)
 {
-    size_t peak = 0, now = 0;
+    size_t *begin, *fill, pairs = 0;
+    uint32_t *near;
 
-    /* Only firsts matter: live bytes reach a new maximum where something begins. */
-    for (uint32_t k = 0; k < p->count; k++)
-        p->steps[k] = p->items[k].first;
-    qsort(p->steps, p->count, sizeof *p->steps, compare_steps);
-    p->step_count = 0;
-    for (uint32_t k = 0; k < p->count; k++) {
-        if (k == 0 || p->steps[k] != p->steps[p->step_count - 1])
-            p->steps[p->step_count++] = p->steps[k];
-    }
-    /* Differences first, then their running sum; sizes wrap around harmlessly in between. */
-    memset(p->live, 0, ((size_t)p->step_count + 1) * sizeof *p->live);
-    for (uint32_t k = 0; k < p->count; k++) {
-        p->live[step_index(p, p->items[k].first)] += p->bytes[k];
-        p->live[step_index(p, (uint64_t)p->items[k].last + 1)] -= p->bytes[k];
-    }
-    for (uint32_t k = 0; k < p->step_count; k++) {
-        now += p->live[k];
-        p->live[k] = now;
-        if (now > peak)
-            peak = now;
-    }
-    return peak;
-}
+    for (uint32_t k = 0; k < set->count; k++)
+        pairs += born_within(set, k) - k - 1;
+    if (pairs > MOST_MEETINGS)
+        return HE_OK;
+    begin = he_arena_alloc(arena, (size_t)set->count + 1, sizeof *begin);
+    fill = he_arena_alloc(arena, set->count, sizeof *fill);
+    near = he_arena_alloc(arena, 2 * pairs, sizeof *near);
+    if (!begin || !fill || !near)
+        return he_no_memory();
+    for (uint32_t k = 0; k < set->count; k++) {
+        uint32_t end = born_within(set, k);
 
-/* The most that lives at once during an item's life, by walking the steps of its life; long
- * lives of many items would be slow, so that the walk is cut short: it is only a rank. */
-#define PRESSURE_STEPS 256
-static void find_pressure(struct packer *p)
-{
-    for (uint32_t k = 0; k < p->count; k++) {
-        uint32_t from = step_index(p, p->items[k].first), to = step_index(p, (uint64_t)p->items[k].last + 1);
-        uint32_t stride = 1 + (to - from) / PRESSURE_STEPS;
+        begin[k + 1] += end - k - 1;
+        for (uint32_t other = k + 1; other < end; other++)
+            begin[other + 1]++;
+    }
+    for (uint32_t k = 0; k < set->count; k++)
+        begin[k + 1] += begin[k];
+    for (uint32_t k = 0; k < set->count; k++) {
+        uint32_t end = born_within(set, k);
 
-        p->pressure[k] = 0.0;
-        for (uint32_t s = from; s < to; s += stride) {
-            if ((double)p->live[s] > p->pressure[k])
-                p->pressure[k] = (double)p->live[s];
+        for (uint32_t other = k + 1; other < end; other++) {
+            near[begin[k] + fill[k]++] = other;
+            near[begin[other] + fill[other]++] = k;
         }
     }
+    set->begin = begin;
+    set->near = near;
+    return HE_OK;
 }
 
-static void rank(struct packer *p, enum order order)
+/* The most that lives at once, which no packing can get below. */
+static he_status find_peak(const struct pack_set *set, struct he_arena *arena, size_t *peak)
 {
-    for (uint32_t k = 0; k < p->count; k++) {
-        const struct he_pack_item *item = &p->items[k];
-        double bytes = (double)p->bytes[k], life = (double)item->last - (double)item->first + 1.0;
-        struct ranked *r = &p->ranked[k];
+    struct birth *deaths = he_arena_alloc(arena, set->count, sizeof *deaths);
+    uint32_t dead = 0;
+    size_t live = 0;
 
-        r->item = k;
-        r->second = life;
-        switch (order) {
-        case BY_TIME:
-            r->key = -(double)item->first;
-            r->second = bytes;
-            break;
-        case BY_AREA:
-            r->key = bytes * life;
-            break;
-        case BY_PRESSURE:
-            r->key = p->pressure[k];
-            r->second = bytes;
-            break;
-        case BY_SIZE:
-        case ORDER_COUNT:
-            r->key = bytes;
-            break;
-        }
-    }
-    qsort(p->ranked, p->count, sizeof *p->ranked, compare_ranked);
-}
-
-/* Packs in the ranked order; gives the total, or @give_up once it is not below that. */
-static size_t pack_ranked(struct packer *p, size_t give_up)
-{
-    size_t total = 0;
-    uint32_t placed_count = 0;
-
-    for (uint32_t r = 0; r < p->count; r++) {
-        uint32_t k = p->ranked[r].item, at;
-        const struct he_pack_item *item = &p->items[k];
-        size_t offset = 0;
-
-        p->offsets[k] = 0;
-        if (p->bytes[k] == 0)
-            continue;
-        for (at = 0; at < placed_count; at++) {
-            const struct placed *other = &p->placed[at];
-
-            if (other->first > item->last || other->last < item->first)
-                continue;
-            if (other->offset >= offset && other->offset - offset >= p->bytes[k])
-                break;
-            if (other->end > offset)
-                offset = other->end;
-        }
-        p->offsets[k] = offset;
-        if (offset + p->bytes[k] > total)
-            total = offset + p->bytes[k];
-        if (total >= give_up)
-            return give_up;
-        /* The search ended at or behind the place among the offsets. */
-        while (at > 0 && p->placed[at - 1].offset > offset)
-            at--;
-        memmove(&p->placed[at + 1], &p->placed[at], (placed_count - at) * sizeof *p->placed);
-        p->placed[at] = (struct placed){ offset, offset + p->bytes[k], item->first, item->last };
-        placed_count++;
-    }
-    return total;
-}
-
-static he_status check_items(struct packer *p, size_t *sum)
-{
-    *sum = 0;
-    for (uint32_t k = 0; k < p->count; k++) {
-        const struct he_pack_item *item = &p->items[k];
-
-        if (item->first > item->last)
-            return he_error_set(HE_ERR_INVALID, "buffer %u dies at step %u, before it is born at %u",
-                                k, item->last, item->first);
-        if (item->bytes > SIZE_MAX - HE_PACK_ALIGNMENT ||
-            !he_size_add(*sum, he_size_align(item->bytes, HE_PACK_ALIGNMENT), sum))
-            return he_error_set(HE_ERR_INVALID, "the buffers together are larger than the address "
-                                                "space");
-        p->bytes[k] = he_size_align(item->bytes, HE_PACK_ALIGNMENT);
+    *peak = 0;
+    if (!deaths)
+        return he_no_memory();
+    for (uint32_t k = 0; k < set->count; k++)
+        deaths[k] = (struct birth){ .first = set->last[k], .item = k };
+    qsort(deaths, set->count, sizeof *deaths, compare_births);
+    for (uint32_t k = 0; k < set->count; k++) {
+        for (; deaths[dead].first < set->first[k]; dead++)
+            live -= set->bytes[deaths[dead].item];
+        live += set->bytes[k];
+        *peak = live > *peak ? live : *peak;
     }
     return HE_OK;
 }
 
-static he_status pack(struct packer *p, struct he_arena *arena, size_t *total_bytes,
-                      size_t *lower_bound)
+/* --- Search --- */
+
+struct search {
+    struct packing *packing;
+    struct pack_set *set;
+    struct pack_exact *exact; /* NULL: too large, or not for lifetimes */
+    struct pack_local *local;
+    size_t proven; /* no total below it */
+    size_t *offsets;
+};
+
+static size_t round_up(const struct packing *p, size_t bytes)
 {
-    size_t best = SIZE_MAX, sum;
+    return bytes % p->step ? bytes + (p->step - bytes % p->step) : bytes;
+}
+
+/* Tries one capacity; false when that did not settle it. */
+static he_status try_capacity(struct search *s, size_t capacity, uint32_t tries, bool *is_settled)
+{
+    enum pack_answer answer;
+    he_status status = he_pack_exact_run(s->exact, capacity, tries, &s->packing->clock, &answer);
+
+    *is_settled = answer != PACK_UNKNOWN;
+    if (status == HE_OK && answer == PACK_NONE) {
+        s->proven = capacity + s->packing->step;
+    } else if (status == HE_OK && answer == PACK_FOUND) {
+        size_t total = he_pack_exact_answer(s->exact, s->offsets);
+
+        if (total < s->set->total) {
+            s->set->total = total;
+            memcpy(s->set->offsets, s->offsets, s->set->count * sizeof *s->offsets);
+        }
+    }
+    return status;
+}
+
+/* What there is to reach yet; nothing when it is not below the total. */
+static size_t goal_of(const struct search *s)
+{
+    return s->proven > s->packing->goal ? s->proven : s->packing->goal;
+}
+
+/* From the goal up to the best packing by halves: where one capacity is left open, the one half way
+ * to the best is tried. */
+static he_status climb(struct search *s, uint32_t tries)
+{
+    size_t open = goal_of(s);
+    he_status status = HE_OK;
+
+    while (status == HE_OK && open < s->set->total && !he_pack_is_over(&s->packing->clock, 0)) {
+        bool is_settled;
+
+        status = try_capacity(s, open, tries, &is_settled);
+        if (status != HE_OK || s->set->total <= goal_of(s))
+            break;
+        if (is_settled && s->set->total <= open)
+            open = goal_of(s); /* better than what was open: from below again, by halves */
+        else if (is_settled && open < s->proven)
+            open = s->proven;
+        open = round_up(s->packing, open + (s->set->total - open + 1) / 2);
+        if (s->set->total - s->set->total / 128 <= open)
+            break;
+    }
+    return status;
+}
+
+static he_status search(struct packing *p, struct pack_set *set, bool has_lifetimes)
+{
+    struct search s = { .packing = p, .set = set, .proven = p->result->lower_bound };
+    he_status status = HE_OK;
+
+    if (!set->begin || set->count < 2)
+        return HE_OK;
+    s.offsets = he_arena_alloc(p->arena, set->count, sizeof *s.offsets);
+    if (!s.offsets)
+        return he_no_memory();
+    if (has_lifetimes)
+        status = he_pack_exact_create(set, p->options->seed, p->arena, &s.exact);
+    if (status == HE_OK)
+        status = he_pack_local_create(set, p->options->seed, p->arena, &s.local);
+    for (uint32_t tries = FIRST_TRIES; status == HE_OK && set->total > goal_of(&s) &&
+         !he_pack_is_over(&p->clock, 0); tries += tries < 1024 ? tries / 2 : 0) {
+        if (s.exact)
+            status = climb(&s, tries);
+        if (status == HE_OK && set->total > goal_of(&s))
+            he_pack_local_run(s.local, goal_of(&s), LOCAL_SLICE, &p->clock);
+    }
+    he_pack_exact_destroy(s.exact);
+    if (s.proven > p->result->lower_bound)
+        p->result->lower_bound = s.proven;
+    return status;
+}
+
+/* --- The whole --- */
+
+static int compare_sets(const void *left, const void *right)
+{
+    const struct pack_set *a = left, *b = right;
+
+    if (a->count != b->count)
+        return a->count < b->count ? -1 : 1;
+    return a->bytes < b->bytes ? -1 : a->bytes > b->bytes;
+}
+
+/* Searches where greedy is above the goal, small sets first: each may use its share of what is
+ * left. A set that stays above the goal sets the goal of those behind it. */
+static he_status search_sets(struct packing *p, struct pack_set *sets, uint32_t set_count,
+                             bool has_lifetimes)
+{
+    struct pack_clock whole = p->clock;
+    he_status status = HE_OK;
+    uint32_t open = 0;
+
+    qsort(sets, set_count, sizeof *sets, compare_sets);
+    for (uint32_t k = 0; k < set_count; k++)
+        open += sets[k].total > p->goal;
+    for (uint32_t k = 0; k < set_count && status == HE_OK; k++) {
+        if (sets[k].total <= p->goal)
+            continue;
+        if (whole.deadline_ns) {
+            uint64_t now = clock_now_ns(whole.counts_cpu_time);
+
+            if (now >= whole.deadline_ns)
+                break;
+            p->clock.deadline_ns = now + (whole.deadline_ns - now) / open;
+            p->clock.next_look = 0;
+        } else {
+            p->clock.most_work = p->clock.work + (whole.most_work - p->clock.work) / open;
+        }
+        p->clock.is_over = false;
+        status = search(p, &sets[k], has_lifetimes);
+        p->goal = sets[k].total > p->goal ? sets[k].total : p->goal;
+        open = open > 1 ? open - 1 : 1;
+    }
+    return status;
+}
+
+static he_status pack_sets(struct packing *p, struct pack_set *sets, uint32_t set_count,
+                           bool has_lifetimes)
+{
+    he_status status = HE_OK;
+
+    p->goal = p->result->lower_bound;
+    if (p->options->capacity > p->goal)
+        p->goal = p->options->capacity;
+    for (uint32_t k = 0; k < set_count && status == HE_OK; k++)
+        status = he_pack_greedy(&sets[k], p->goal, p->arena, &p->clock);
+    if (status == HE_OK && !p->options->is_greedy && !p->clock.is_over)
+        status = search_sets(p, sets, set_count, has_lifetimes);
+    for (uint32_t k = 0; k < set_count; k++) {
+        if (sets[k].total > p->result->total_bytes)
+            p->result->total_bytes = sets[k].total;
+    }
+    return status;
+}
+
+/* Cuts the buffers where nothing lives on both sides. */
+static he_status pack_lifetimes(struct packing *p)
+{
+    struct pack_set *all = &p->all, *sets = NULL;
+    uint32_t set_count = 0;
+    size_t room = 0;
+    he_status status = find_peak(all, p->arena, &p->result->lower_bound);
+
+    for (uint32_t from = 0, end; from < all->count && status == HE_OK; from = end) {
+        uint32_t last = all->last[from];
+        struct pack_set set = { .bytes = all->bytes + from, .first = all->first + from,
+                                .last = all->last + from, .offsets = all->offsets + from };
+
+        for (end = from; end < all->count && all->first[end] <= last; end++)
+            last = all->last[end] > last ? all->last[end] : last;
+        set.count = end - from;
+        status = list_meetings(&set, p->arena);
+        if (status == HE_OK)
+            status = he_alloc_grow(&p->arena->alloc, (void **)&sets, &room, set_count,
+                                   (size_t)set_count + 1, sizeof *sets);
+        if (status == HE_OK)
+            sets[set_count++] = set;
+    }
+    if (status == HE_OK)
+        status = pack_sets(p, sets, set_count, true);
+    he_free(&p->arena->alloc, sets);
+    return status;
+}
+
+static he_status pack_all(struct packing *p, size_t count, const struct he_pack_graph *graph)
+{
+    size_t alignment = p->options->alignment ? p->options->alignment : HE_PACK_ALIGNMENT;
     he_status status;
 
-    p->bytes = he_arena_alloc(arena, p->count, sizeof *p->bytes);
-    p->ranked = he_arena_alloc(arena, p->count, sizeof *p->ranked);
-    p->placed = he_arena_alloc(arena, p->count, sizeof *p->placed);
-    p->offsets = he_arena_alloc(arena, p->count, sizeof *p->offsets);
-    p->steps = he_arena_alloc(arena, p->count, sizeof *p->steps);
-    p->live = he_arena_alloc(arena, (size_t)p->count + 1, sizeof *p->live);
-    p->pressure = he_arena_alloc(arena, p->count, sizeof *p->pressure);
-    if (!p->bytes || !p->ranked || !p->placed || !p->offsets || !p->steps || !p->live || !p->pressure)
+    p->bytes = he_arena_alloc(p->arena, count, sizeof *p->bytes);
+    if (!p->bytes)
         return he_no_memory();
-    status = check_items(p, &sum);
-    if (status != HE_OK)
-        return status;
-    *lower_bound = find_live(p);
-    for (int order = BY_SIZE; order < ORDER_COUNT && best > *lower_bound; order++) {
-        size_t total;
-
-        if (order == BY_PRESSURE)
-            find_pressure(p);
-        rank(p, (enum order)order);
-        total = pack_ranked(p, best);
-        if (total >= best)
-            continue;
-        best = total;
-        for (uint32_t k = 0; k < p->count; k++)
-            p->items[k].offset = p->offsets[k];
-    }
-    *total_bytes = best;
-    return HE_OK;
+    status = check_items(p, count, alignment);
+    if (status == HE_OK)
+        status = collect(p, count);
+    if (status == HE_OK)
+        status = pack_lifetimes(p);
+    for (uint32_t k = 0; k < p->all.count && status == HE_OK; k++)
+        p->items[p->item_of[k]].offset = p->all.offsets[k];
+    (void)graph;
+    return status;
 }
 
-he_status he_pack(struct he_pack_item *items, size_t count, const struct he_allocator *alloc,
-                  size_t *total_bytes, size_t *lower_bound)
+he_status he_pack_within(struct he_pack_item *items, size_t count,
+                         const struct he_pack_options *options, const struct he_allocator *alloc,
+                         struct he_pack_result *result)
 {
-    struct packer p = { .items = items, .count = (uint32_t)count };
+    struct packing p = { .items = items, .options = options, .result = result };
     struct he_arena arena;
     he_status status;
 
-    if ((count && !items) || !alloc || !total_bytes || !lower_bound)
+    if ((count && !items) || !options || !alloc || !result)
         return he_error_set(HE_ERR_INVALID, "he_pack: an argument is missing");
-    *total_bytes = *lower_bound = 0;
+    *result = (struct he_pack_result){ .is_optimal = true };
+    if (options->alignment & (options->alignment - 1))
+        return he_error_set(HE_ERR_INVALID, "the alignment of buffers, %zu, is no power of two",
+                            options->alignment);
     if (count >= UINT32_MAX)
         return he_error_set(HE_ERR_INVALID, "%zu buffers are too many to pack", count);
     if (count == 0)
         return HE_OK;
     he_arena_init(&arena, alloc);
-    status = pack(&p, &arena, total_bytes, lower_bound);
+    p.arena = &arena;
+    start_clock(&p.clock, options);
+    status = pack_all(&p, count, NULL);
+    result->is_optimal = result->total_bytes == result->lower_bound;
     he_arena_fini(&arena);
     return status;
 }
 
-bool he_pack_is_valid(const struct he_pack_item *items, size_t count)
+he_status he_pack(struct he_pack_item *items, size_t count, const struct he_allocator *alloc,
+                  size_t *total_bytes, size_t *lower_bound)
 {
-    for (size_t a = 0; a < count; a++) {
-        if (items[a].offset % HE_PACK_ALIGNMENT != 0)
-            return false;
-        for (size_t b = 0; b < a; b++) {
-            bool meet = items[a].first <= items[b].last && items[b].first <= items[a].last;
-            bool overlap = items[a].offset < items[b].offset + items[b].bytes &&
-                           items[b].offset < items[a].offset + items[a].bytes;
+    struct he_pack_options options = { .alignment = HE_PACK_ALIGNMENT };
+    struct he_pack_result result;
+    he_status status;
 
-            if (meet && overlap && items[a].bytes && items[b].bytes)
-                return false;
+    if (!total_bytes || !lower_bound)
+        return he_error_set(HE_ERR_INVALID, "he_pack: an argument is missing");
+    status = he_pack_within(items, count, &options, alloc, &result);
+    *total_bytes = status == HE_OK ? result.total_bytes : 0;
+    *lower_bound = status == HE_OK ? result.lower_bound : 0;
+    return status;
+}
+
+/* --- The check --- */
+
+static bool overlap(const struct he_pack_item *a, const struct he_pack_item *b)
+{
+    return a->first <= b->last && b->first <= a->last && a->bytes && b->bytes &&
+           a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
+}
+
+/* Sorted by birth, each with those that live when it is born; quadratic when there is no memory
+ * to sort in. */
+bool he_pack_is_valid(const struct he_pack_item *items, size_t count, size_t alignment)
+{
+    struct birth *births = count < UINT32_MAX ? malloc((count + 1) * sizeof *births) : NULL;
+    uint32_t *live = malloc((count + 1) * sizeof *live), live_count = 0;
+    bool is_valid = true;
+
+    alignment = alignment ? alignment : HE_PACK_ALIGNMENT;
+    for (size_t k = 0; k < count; k++) {
+        is_valid &= items[k].offset % alignment == 0;
+        if (births && live)
+            births[k] = (struct birth){ items[k].first, items[k].last, (uint32_t)k };
+    }
+    if (births && live)
+        qsort(births, count, sizeof *births, compare_births);
+    for (size_t k = 0; k < count && is_valid; k++) {
+        uint32_t kept = 0;
+
+        for (size_t other = 0; other < k && !(births && live) && is_valid; other++)
+            is_valid = !overlap(&items[k], &items[other]);
+        for (uint32_t n = 0; n < live_count && is_valid; n++) {
+            if (items[live[n]].last < births[k].first)
+                continue;
+            is_valid = !overlap(&items[births[k].item], &items[live[n]]);
+            live[kept++] = live[n];
+        }
+        if (births && live) {
+            live_count = kept;
+            live[live_count++] = births[k].item;
         }
     }
-    return true;
+    free(births);
+    free(live);
+    return is_valid;
 }
