@@ -224,6 +224,11 @@ static he_status find_sets(struct sets *s, struct he_arena *arena)
         s->rest_watts[j] = s->rest_watts[j + 1] + p->devices[j].busy_watts;
         s->rest_price[j] = s->rest_price[j + 1] + p->devices[j].price_per_hour;
     }
+    if (is_affordable(p, s->rest_watts[0], s->rest_price[0])) { /* as it mostly is */
+        memset(s->sets, true, d * sizeof *s->sets);
+        s->count = 1;
+        return HE_OK;
+    }
     for (uint32_t j = 0; j < p->device_count; j++) {
         s->twin[j] = UINT32_MAX;
         for (uint32_t k = j; k-- > 0 && s->twin[j] == UINT32_MAX;)

@@ -5,8 +5,10 @@
  * (optimistic cost table).
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "rank.h"
+#include "wires.h"
 
 static double typical_time(const struct he_problem *p, uint32_t task, enum he_rank_kind kind)
 {
@@ -60,10 +62,39 @@ void he_rank_upward(const struct he_problem *p, enum he_rank_kind kind, double t
     }
 }
 
-void he_rank_optimistic(const struct he_problem *p, double *table)
+/* The devices on which the rest of the way from @to on could be shortest for somebody: whoever is
+ * beaten by the quickest even if that one's transfer is the longest and its own the shortest,
+ * is never the best. With equal links one device is left of 64. */
+static uint32_t short_list(const double *way, uint32_t d, double spread, uint32_t *list)
+{
+    double least = INFINITY;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < d; i++)
+        least = way[i] < least ? way[i] : least;
+    for (uint32_t i = 0; i < d; i++) {
+        if (way[i] <= least + spread)
+            list[count++] = i;
+    }
+    return count;
+}
+
+static void optimistic(const struct he_problem *p, const struct he_wires *wires, double *way,
+                       uint32_t *list, double *table)
 {
     uint32_t d = p->device_count;
+    double low_latency = INFINITY, high_latency = 0.0, low_slope = INFINITY, high_slope = 0.0;
 
+    for (size_t k = 0; k < (size_t)d * d; k++) {
+        double slope = 1.0 / wires->bandwidth[k];
+
+        if (k / d == k % d)
+            continue;
+        low_latency = fmin(low_latency, wires->latency[k]);
+        high_latency = fmax(high_latency, wires->latency[k]);
+        low_slope = fmin(low_slope, slope);
+        high_slope = fmax(high_slope, slope);
+    }
     for (uint32_t t = p->task_count; t-- > 0;) {
         double *row = table + (size_t)t * d;
 
@@ -73,17 +104,22 @@ void he_rank_optimistic(const struct he_problem *p, double *table)
             const struct he_place_edge *e = &p->edges[p->out_edges[k]];
             const double *next = table + (size_t)e->to * d;
             const double *time = p->time + (size_t)e->to * d;
+            double spread = high_latency - low_latency + e->bytes * (high_slope - low_slope);
+            uint32_t count;
 
+            for (uint32_t j = 0; j < d; j++)
+                way[j] = next[j] + time[j];
+            count = d > 1 ? short_list(way, d, spread * (1.0 + 1e-9), list) : 0;
             for (uint32_t j = 0; j < d; j++) {
-                double least = next[j] + time[j];
+                double least = way[j];
 
-                for (uint32_t i = 0; i < d; i++) {
+                for (uint32_t i = 0; i < count; i++) {
                     /* The transfer is looked at only where it could matter. */
-                    if (next[i] + time[i] < least) {
-                        double way = next[i] + time[i] + he_problem_transfer(p, j, i, e->bytes);
+                    if (way[list[i]] < least) {
+                        double all = way[list[i]] + he_wires_seconds(wires, j, list[i], e->bytes);
 
-                        if (way < least)
-                            least = way;
+                        if (all < least)
+                            least = all;
                     }
                 }
                 if (least > row[j])
@@ -91,6 +127,23 @@ void he_rank_optimistic(const struct he_problem *p, double *table)
             }
         }
     }
+}
+
+void he_rank_optimistic(const struct he_problem *p, double *table)
+{
+    struct he_wires wires;
+    struct he_arena scratch;
+    double *way;
+    uint32_t *list;
+
+    he_arena_init(&scratch, &p->arena.alloc);
+    way = he_arena_alloc(&scratch, p->device_count, sizeof *way);
+    list = he_arena_alloc(&scratch, p->device_count, sizeof *list);
+    if (way && list && he_wires_init(&wires, p, &scratch))
+        optimistic(p, &wires, way, list, table);
+    else
+        memset(table, 0, (size_t)p->task_count * p->device_count * sizeof *table);
+    he_arena_fini(&scratch);
 }
 
 struct keyed {

@@ -12,7 +12,8 @@ enum he_rank_kind { HE_RANK_MEAN, HE_RANK_MIN, HE_RANK_MAX };
 void he_rank_upward(const struct he_problem *problem, enum he_rank_kind kind,
                     double transfer_weight, double *rank);
 /* PEFT's optimistic cost table [task * device_count + device]: the least time from the end of
- * the task on that device to the end of everything, were every device free. */
+ * the task on that device to the end of everything, were every device free. Without memory for
+ * its own tables it says 0, which is optimistic, too. */
 void he_rank_optimistic(const struct he_problem *problem, double *table);
 /* A topological order by longest remaining path of a given assignment, most urgent first. */
 he_status he_order_by_path(const struct he_problem *problem, const uint32_t *device,

@@ -36,7 +36,8 @@ libhe_la_SOURCES += \
 	src/place/throughput.c \
 	src/place/tighten.c \
 	src/place/timeline.c src/place/timeline.h \
-	src/place/units.c src/place/units.h
+	src/place/units.c src/place/units.h \
+	src/place/wires.h
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_place

@@ -38,6 +38,7 @@ static he_status number_units(struct he_units *u, struct he_arena *arena)
 he_status he_units_init(struct he_units *u, const struct he_problem *p, struct he_arena *arena)
 {
     uint32_t *fill;
+    double *time, *memory;
     size_t d = p->device_count, r_count = p->resource_count;
     he_status status;
 
@@ -47,8 +48,16 @@ he_status he_units_init(struct he_units *u, const struct he_problem *p, struct h
         return status;
     u->start = he_arena_alloc(arena, (size_t)u->count + 1, sizeof *u->start);
     u->tasks = he_arena_alloc(arena, p->task_count, sizeof *u->tasks);
-    u->time = he_arena_alloc(arena, u->count, d * sizeof *u->time);
-    u->memory = he_arena_alloc(arena, u->count, sizeof *u->memory);
+    if (u->count == p->task_count && r_count == 0) {
+        /* Every unit is one task: the problem's tables are the units' tables. */
+        u->time = p->time;
+        u->memory = p->task_memory;
+        for (uint32_t k = 0; u->start && u->tasks && k < u->count; k++)
+            u->start[k + 1] = (u->tasks[k] = k) + 1;
+        return u->start && u->tasks ? HE_OK : he_no_memory();
+    }
+    u->time = time = he_arena_alloc(arena, u->count, d * sizeof *time);
+    u->memory = memory = he_arena_alloc(arena, u->count, sizeof *memory);
     u->amount = he_arena_alloc(arena, u->count, r_count * d * sizeof *u->amount);
     fill = he_arena_alloc(arena, (size_t)u->count + 1, sizeof *fill);
     if (!u->start || !u->tasks || !u->time || !u->memory || !u->amount || !fill)
@@ -62,9 +71,9 @@ he_status he_units_init(struct he_units *u, const struct he_problem *p, struct h
         uint32_t k = u->of[t];
 
         u->tasks[fill[k]++] = t;
-        u->memory[k] += p->task_memory[t];
+        memory[k] += p->task_memory[t];
         for (size_t j = 0; j < d; j++)
-            u->time[k * d + j] += p->time[t * d + j];
+            time[k * d + j] += p->time[t * d + j];
         for (size_t r = 0; r < r_count; r++) {
             for (size_t j = 0; j < d; j++)
                 u->amount[(k * r_count + r) * d + j] += p->resources[r].amount[t * d + j];

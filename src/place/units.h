@@ -13,8 +13,10 @@ struct he_units {
     uint32_t count;
     uint32_t *of;            /* task -> unit; units are numbered by their first task */
     uint32_t *start, *tasks; /* tasks[start[u] .. start[u+1]) are unit u's, ascending */
-    double *time;            /* [unit * device_count + device]; HE_CANNOT_RUN if any task cannot */
-    double *memory;          /* by unit */
+    /* [unit * device_count + device]; HE_CANNOT_RUN if any task cannot. Where no unit has two tasks
+     * this and memory are the problem's own tables. */
+    const double *time;
+    const double *memory;    /* by unit */
     double *amount;          /* [(unit * resource_count + r) * device_count + device] */
 };
 
