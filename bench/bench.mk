@@ -7,6 +7,7 @@ bench_overhead_tasks_LDADD = libhe.la
 CLEANFILES += bench/overhead_tasks$(EXEEXT)
 EXTRA_DIST += bench/latency bench/latency.py bench/overhead bench/overhead_starpu.c bench/RESULTS.md
 EXTRA_DIST += bench/placement/import_dnn.py
+EXTRA_DIST += bench/placement/import_gap.py bench/placement/assignment
 EXTRA_PROGRAMS += bench/placement/solve
 bench_placement_solve_SOURCES = bench/placement/solve.c
 bench_placement_solve_LDADD = libhe.la

@@ -197,8 +197,9 @@ static he_status fill(const struct he_graph *graph, const struct he_machine *mac
         problem->launch[d] = machine->devices[d].launch_ns * 1e-9 + problem->waking[d];
     }
     he_cost_describe_devices(machine, problem);
-    he_cost_describe_budgets(machine, problem);
-    status = add_company(machine, *costs, problem);
+    status = he_cost_describe_budgets(machine, problem);
+    if (status == HE_OK)
+        status = add_company(machine, *costs, problem);
     if (status == HE_OK)
         status = name_tasks(graph, problem);
     if (status == HE_OK)

@@ -54,8 +54,9 @@ he_status he_cost_build(const struct he_graph *graph, const struct he_machine *m
                         struct he_cost **costs) HE_MUST_CHECK;
 
 /* The machine's side of a problem: its device and link arrays (allocated, device_count set) and
- * its limits (resources listed before). */
+ * its limits: what its devices have of the problem's resources (listed before), and its budgets. */
 void he_cost_describe_devices(const struct he_machine *machine, struct he_problem *problem);
-void he_cost_describe_budgets(const struct he_machine *machine, struct he_problem *problem);
+he_status he_cost_describe_budgets(const struct he_machine *machine, struct he_problem *problem)
+    HE_MUST_CHECK;
 
 #endif

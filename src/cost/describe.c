@@ -60,27 +60,78 @@ void he_cost_describe_devices(const struct he_machine *machine, struct he_proble
     describe_links(machine, problem);
 }
 
-/* Budgets of the settings; a resource that no device here has is no limit to anything. */
-void he_cost_describe_budgets(const struct he_machine *machine, struct he_problem *problem)
+/* What the devices have of each resource; a device that says nothing has no limit. A graph with
+ * devices of its own says itself what they have. */
+static he_status describe_resources(const struct he_machine *machine, struct he_problem *problem)
 {
-    for (uint32_t b = 0; b < machine->budget_count; b++) {
-        const struct he_machine_budget *budget = &machine->budgets[b];
-        double memory = 0, power = 0, price = 0;
+    if (problem->device_count == 0 || machine->device_count != problem->device_count ||
+        problem->devices[0].id != machine->devices[0].id)
+        return HE_OK;
+    for (uint32_t d = 0; d < machine->device_count; d++) {
+        const struct he_machine_device *device = &machine->devices[d];
 
-        for (uint32_t d = 0; d < machine->device_count; d++) {
-            memory += (double)machine->devices[d].memory_bytes;
-            power += machine->devices[d].busy_watts;
-            price += machine->devices[d].price_per_hour;
-        }
-        if (strcmp(budget->name, "memory") == 0)
-            problem->limits.memory_bytes = budget->limit * (budget->is_fraction ? memory : 1);
-        else if (strcmp(budget->name, "power") == 0)
-            problem->limits.power_watts = budget->limit * (budget->is_fraction ? power : 1);
-        else if (strcmp(budget->name, "price") == 0)
-            problem->limits.price_per_hour = budget->limit * (budget->is_fraction ? price : 1);
-        for (size_t r = 0; r < problem->resource_count; r++) {
-            if (strcmp(problem->resources[r].name, budget->name) == 0 && !budget->is_fraction)
-                problem->resources[r].limit = budget->limit;
+        for (size_t k = 0; k < device->resource_count; k++) {
+            for (size_t r = 0; r < problem->resource_count; r++) {
+                if (strcmp(problem->resources[r].name, device->resource_names[k]) == 0 &&
+                    he_resource_limit_device(&problem->resources[r], d, device->resource_amounts[k],
+                                             problem->device_count, &problem->arena) != HE_OK)
+                    return he_no_memory();
+            }
         }
     }
+    return HE_OK;
+}
+
+/* Of a resource, what the devices that say have together; INFINITY when none says. */
+static double all_of(const struct he_place_resource *resource, uint32_t device_count)
+{
+    double sum = 0;
+    bool is_said = false;
+
+    for (uint32_t d = 0; resource->device_limits && d < device_count; d++) {
+        if (isinf(resource->device_limits[d]))
+            continue;
+        is_said = true;
+        sum += resource->device_limits[d];
+    }
+    return is_said ? sum : INFINITY;
+}
+
+/* Budgets of the settings; a resource that no task here uses is no limit to anything. */
+he_status he_cost_describe_budgets(const struct he_machine *machine, struct he_problem *problem)
+{
+    double memory = 0, power = 0, price = 0;
+    bool has_memory = false;
+    he_status status = describe_resources(machine, problem);
+
+    for (uint32_t d = 0; d < problem->device_count; d++) {
+        const struct he_place_device *device = &problem->devices[d];
+
+        has_memory |= !isinf(device->memory_bytes);
+        memory += isinf(device->memory_bytes) ? 0 : device->memory_bytes;
+        power += device->busy_watts;
+        price += device->price_per_hour;
+    }
+    if (!has_memory)
+        memory = INFINITY;
+    for (uint32_t b = 0; status == HE_OK && b < machine->budget_count; b++) {
+        const struct he_machine_budget *budget = &machine->budgets[b];
+        bool of_all = budget->is_fraction;
+
+        if (strcmp(budget->name, "memory") == 0)
+            problem->limits.memory_bytes = of_all ? budget->limit * memory : budget->limit;
+        else if (strcmp(budget->name, "power") == 0)
+            problem->limits.power_watts = of_all ? budget->limit * power : budget->limit;
+        else if (strcmp(budget->name, "price") == 0)
+            problem->limits.price_per_hour = of_all ? budget->limit * price : budget->limit;
+        for (size_t r = 0; r < problem->resource_count; r++) {
+            struct he_place_resource *resource = &problem->resources[r];
+
+            if (strcmp(resource->name, budget->name) == 0)
+                resource->limit = of_all
+                                      ? budget->limit * all_of(resource, problem->device_count)
+                                      : budget->limit;
+        }
+    }
+    return status;
 }

@@ -58,10 +58,12 @@ he_status he_min_sum_swap(struct he_min_sum *sum, uint64_t work_limit, bool *is_
     HE_MUST_CHECK;
 
 /* Branch and bound over the units in order, from the state as the answer to beat (when it keeps to
- * the limits). Leaves the best in the state. *is_proven when it went through everything within
- * @node_limit. */
-he_status he_min_sum_exact(struct he_min_sum *sum, uint64_t node_limit, struct he_arena *arena,
-                           bool *is_proven) HE_MUST_CHECK;
+ * the limits), with the multipliers of @search (NULL: no limit binds). Leaves the best in the state.
+ * *is_proven when it went through everything within @node_limit. */
+struct he_rows_search;
+he_status he_min_sum_exact(struct he_min_sum *sum, const struct he_rows_search *search,
+                           uint64_t node_limit, struct he_arena *arena, bool *is_proven)
+    HE_MUST_CHECK;
 
 /* All of it: several starts, descents, cuts, multipliers where limits bind, exact when small.
  * Gives the best assignment found in @device, and whether it is the proven optimum. HE_ERR_BUDGET

@@ -33,6 +33,25 @@ void he_problem_destroy(struct he_problem *problem)
     he_free(&alloc, problem);
 }
 
+he_status he_resource_limit_device(struct he_place_resource *resource, uint32_t device, double limit,
+                                   uint32_t device_count, struct he_arena *arena)
+{
+    double *limits;
+
+    if (!resource->device_limits) {
+        limits = he_arena_alloc(arena, device_count, sizeof *limits);
+        if (!limits)
+            return he_no_memory();
+        for (uint32_t j = 0; j < device_count; j++)
+            limits[j] = INFINITY;
+        resource->device_limits = limits;
+    }
+    /* Ours to write: the struct is read-only for the policies. */
+    limits = (double *)resource->device_limits;
+    limits[device] = limit;
+    return HE_OK;
+}
+
 double he_problem_transfer(const struct he_problem *problem, uint32_t from, uint32_t to,
                            double bytes)
 {

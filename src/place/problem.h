@@ -61,6 +61,10 @@ struct he_place_resource {
     const double *device_limits; /* by device, INFINITY: none; NULL: no device has one */
 };
 
+/* Limits what one device has of it; the others keep theirs (none to begin with). */
+he_status he_resource_limit_device(struct he_place_resource *resource, uint32_t device, double limit,
+                                   uint32_t device_count, struct he_arena *arena) HE_MUST_CHECK;
+
 /* Budgets of the whole plan; INFINITY is none, and what he_problem_create() sets. */
 struct he_place_limits {
     double memory_bytes;   /* peaks of all devices together */

@@ -7,6 +7,7 @@ libhe_la_SOURCES += \
 	src/place/disjunctive.c src/place/disjunctive.h \
 	src/place/energy.c \
 	src/place/evaluate.c \
+	src/place/dual.c \
 	src/place/exact.c src/place/exact.h \
 	src/place/guard.c \
 	src/place/heft.c \
@@ -23,9 +24,12 @@ libhe_la_SOURCES += \
 	src/place/policies.c src/place/policies.h \
 	src/place/portfolio.c \
 	src/place/priority.c \
+	src/place/pools.c \
 	src/place/problem.c src/place/problem.h \
 	src/place/random.h \
 	src/place/rank.c src/place/rank.h \
+	src/place/rows.c src/place/rows.h \
+	src/place/squeeze.c \
 	src/place/shop.c src/place/shop.h \
 	src/place/shop_graph.c src/place/shop_graph.h \
 	src/place/shop_tabu.c src/place/shop_tabu.h \

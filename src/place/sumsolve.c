@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The whole search for a least sum. Without binding limits: the best start after
- * descents, then cuts until none helps. With them: a multiplier per limit, raised
- * where it is exceeded (Lagrangian relaxation, subgradient steps), every relaxed
- * answer repaired and descended from within the limits, the best kept.
+ * descents, then cuts until none helps. With them, where units do not depend on each other: the
+ * multipliers of the limits' dual, annealing, tree search over pools of devices (rows.h). Where they
+ * do: a multiplier per limit, raised where it is exceeded (Lagrangian relaxation, subgradient steps),
+ * every relaxed answer repaired and descended from within the limits, the best kept.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "judge.h"
 #include "minsum.h"
 #include "policies.h"
+#include "rows.h"
 
 /* Fixed amounts of work when no time limit is given; arcs and tensors looked at. */
 #define CUT_WORK 20000000u
@@ -20,6 +22,16 @@
 #define MANY_CELLS 40000u
 #define EXACT_UNITS 24
 #define EXACT_NODES 300000u
+/* Within limits: Newton steps of the dual; moves and nodes per unit, and at most. */
+#define DUAL_STEPS 80u
+#define MOVES_PER_UNIT 3000u
+#define MOST_MOVES 600000u
+#define NODES_PER_UNIT 10000u
+#define MOST_NODES 2000000u
+/* The annealing's share of a time limit. */
+#define SQUEEZE_SHARE 0.12
+/* Above this many units times devices limits are left to the greedy starts and repair. */
+#define MOST_ROW_CELLS 4000000u
 
 struct solver {
     struct he_min_sum sum;
@@ -30,6 +42,10 @@ struct solver {
     uint32_t *best, *start;
     double least;
     bool has_best;
+    /* Limits, when some can bind and the problem is not too large; else no rows. */
+    struct he_rows rows;
+    struct he_rows_search search;
+    double *cost, *multipliers;
 };
 
 static bool is_late(const struct solver *s)
@@ -363,12 +379,158 @@ static he_status relax(struct solver *s, const double *unary)
     return status;
 }
 
-static he_status solve(struct solver *s, bool *is_proven)
+/* --- Limits where units do not depend on each other --- */
+
+/* True when what a unit costs does not depend on where others are. */
+static bool is_separable(const struct solver *s)
+{
+    const struct he_problem *p = s->units->problem;
+    bool is_free = s->sum.transfer_scale == 0.0;
+
+    if (p->tensor_count == 0)
+        return true;
+    for (uint32_t a = 0; !is_free && a < p->device_count; a++) {
+        for (uint32_t b = 0; b < p->device_count; b++) {
+            if (he_problem_transfer(p, a, b, 1.0) > 0.0)
+                return false;
+        }
+    }
+    return s->sum.launch_scale == 0.0;
+}
+
+static he_status prepare_rows(struct solver *s)
+{
+    const struct he_units *u = s->units;
+    const struct he_problem *p = u->problem;
+    size_t cells = (size_t)u->count * p->device_count;
+    he_status status;
+
+    if (s->sum.is_unlimited || cells > MOST_ROW_CELLS)
+        return HE_OK;
+    status = he_rows_init(&s->rows, u, s->arena);
+    if (status != HE_OK || s->rows.row_count == 0)
+        return status;
+    s->cost = he_arena_alloc(s->arena, cells, sizeof *s->cost);
+    s->multipliers = he_arena_alloc(s->arena, s->rows.row_count, sizeof *s->multipliers);
+    if (!s->cost || !s->multipliers)
+        return he_no_memory();
+    he_rows_price(&s->rows, s->sum.unary, s->cost);
+    /* Launches of tasks without inputs are paid wherever the task is. */
+    for (uint32_t t = 0; s->sum.launch_scale != 0.0 && t < p->task_count; t++) {
+        for (uint32_t j = 0; p->in_start[t] == p->in_start[t + 1] && j < p->device_count; j++)
+            s->cost[(size_t)u->of[t] * p->device_count + j] += s->sum.launch_scale * p->launch[j];
+    }
+    s->search = (struct he_rows_search){ .rows = &s->rows, .cost = s->cost,
+                                         .multipliers = s->multipliers, .options = s->options,
+                                         .deadline_ns = s->deadline_ns };
+    s->search.grain = he_rows_grain(&s->rows, s->cost);
+    return he_rows_dual(&s->rows, s->cost, DUAL_STEPS, s->options, s->deadline_ns, s->multipliers,
+                        &s->search.bound);
+}
+
+static void start_by_price(struct solver *s)
+{
+    uint32_t d = s->rows.device_count;
+
+    for (uint32_t u = 0; u < s->units->count; u++) {
+        double least = INFINITY;
+
+        s->start[u] = 0;
+        for (uint32_t j = 0; j < d; j++) {
+            const double *amounts = he_rows_amounts(&s->rows, u, j);
+            double priced = s->cost[(size_t)u * d + j];
+
+            for (uint32_t k = 0; k < s->rows.slot_count && !isinf(priced); k++) {
+                uint32_t row = s->rows.row[j * s->rows.slot_count + k];
+
+                if (row != HE_NO_ROW)
+                    priced += s->multipliers[row] * amounts[k];
+            }
+            if (priced < least) {
+                least = priced;
+                s->start[u] = j;
+            }
+        }
+    }
+}
+
+static uint64_t at_most(uint64_t value, uint64_t most)
+{
+    return value < most ? value : most;
+}
+
+/* Annealing from the multipliers' start: within the limits, most often, and good when separable. */
+static he_status squeeze(struct solver *s)
+{
+    struct he_rows_search search = s->search;
+    bool found;
+    he_status status;
+
+    if (s->deadline_ns) {
+        uint64_t now = he_place_now_ns(s->options);
+
+        if (now >= s->deadline_ns)
+            return HE_OK;
+        search.deadline_ns = now + (uint64_t)(SQUEEZE_SHARE * (double)(s->deadline_ns - now));
+    }
+    start_by_price(s);
+    status = he_rows_anneal(&search, at_most((uint64_t)s->units->count * MOVES_PER_UNIT, MOST_MOVES),
+                            s->start, &found);
+    if (status == HE_ERR_BUDGET)
+        return HE_OK;
+    if (status == HE_OK && found) {
+        he_min_sum_set(&s->sum, s->start);
+        record(s);
+    }
+    return status;
+}
+
+static he_status solve_separable(struct solver *s, bool *is_proven)
+{
+    he_status status = squeeze(s);
+
+    if (status != HE_OK)
+        return status;
+    if (!s->has_best)
+        status = follow_start(s, s->units->problem->device_count);
+    if (status != HE_OK || !s->has_best)
+        return status;
+    memcpy(s->start, s->best, s->units->count * sizeof *s->start);
+    status = he_rows_improve(&s->search,
+                             at_most((uint64_t)s->units->count * NODES_PER_UNIT, MOST_NODES),
+                             s->start);
+    he_min_sum_set(&s->sum, s->start);
+    record(s);
+    *is_proven = he_rows_is_optimal(&s->search, s->least);
+    return status;
+}
+
+/* --- All of it --- */
+
+static void start_where_fastest(struct solver *s)
+{
+    for (uint32_t u = 0; u < s->units->count; u++) {
+        s->start[u] = 0;
+        for (uint32_t j = 1; j < s->units->problem->device_count; j++) {
+            if (he_unit_time(s->units, u, j) < he_unit_time(s->units, u, s->start[u]))
+                s->start[u] = j;
+        }
+    }
+}
+
+static he_status solve_connected(struct solver *s)
 {
     const double *unary = s->sum.unary;
-    bool binds = !s->sum.is_unlimited;
     he_status status = try_starts(s);
 
+    if (status == HE_OK && s->rows.row_count) {
+        status = squeeze(s);
+        if (s->has_best) {
+            he_min_sum_set(&s->sum, s->best);
+            descend(s);
+            record(s);
+        }
+    }
     if (status != HE_OK)
         return status;
     if (s->has_best) {
@@ -376,22 +538,30 @@ static he_status solve(struct solver *s, bool *is_proven)
         status = cut_and_descend(s, CUT_WORK);
         record(s);
     } else {
-        for (uint32_t u = 0; u < s->units->count; u++) {
-            s->start[u] = 0;
-            for (uint32_t j = 1; j < s->units->problem->device_count; j++) {
-                if (he_unit_time(s->units, u, j) < he_unit_time(s->units, u, s->start[u]))
-                    s->start[u] = j;
-            }
-        }
+        start_where_fastest(s);
     }
-    if (status == HE_OK && binds)
+    if (status == HE_OK && !s->sum.is_unlimited)
         status = relax(s, unary);
-    if (status == HE_OK && s->units->count <= EXACT_UNITS) {
+    return status;
+}
+
+static he_status solve(struct solver *s, bool *is_proven)
+{
+    he_status status = prepare_rows(s);
+
+    if (status == HE_OK && s->rows.row_count && is_separable(s))
+        status = solve_separable(s, is_proven);
+    else if (status == HE_OK)
+        status = solve_connected(s);
+    if (status == HE_OK && !*is_proven && s->units->count <= EXACT_UNITS) {
+        if (!s->has_best)
+            start_where_fastest(s);
         he_min_sum_set(&s->sum, s->has_best ? s->best : s->start);
-        status = he_min_sum_exact(&s->sum, EXACT_NODES, s->arena, is_proven);
+        status = he_min_sum_exact(&s->sum, s->rows.row_count ? &s->search : NULL, EXACT_NODES,
+                                  s->arena, is_proven);
         record(s);
     }
-    if (status == HE_OK && !binds && s->units->problem->device_count == 1)
+    if (status == HE_OK && s->sum.is_unlimited && s->units->problem->device_count == 1)
         *is_proven = true;
     if (status == HE_OK && !s->has_best)
         return he_error_set(HE_ERR_BUDGET, "no assignment found that keeps to the devices' memory "

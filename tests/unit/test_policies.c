@@ -292,7 +292,7 @@ START_TEST(cut_is_the_optimum_of_two_devices)
         he_min_sum_set(&cut, start);
         ck_assert_int_eq(he_min_sum_swap(&cut, UINT64_MAX / 2, &is_better), HE_OK);
         he_min_sum_set(&tree, start);
-        ck_assert_int_eq(he_min_sum_exact(&tree, UINT64_MAX, &arena, &is_proven), HE_OK);
+        ck_assert_int_eq(he_min_sum_exact(&tree, NULL, UINT64_MAX, &arena, &is_proven), HE_OK);
         ck_assert(is_proven);
         ck_assert_msg(place_near(cut.value, tree.value), "problem %d: cut %g, optimum %g", k, cut.value,
                       tree.value);
