@@ -29,7 +29,7 @@ struct balance {
     bool *is_listed;
     uint32_t used_count;
     uint64_t *tensor_mark, *task_mark, mark;
-    uint64_t *node_mark, node_now;
+    uint64_t *node_mark, *device_mark, node_now;
     uint32_t *moved, *was, *target; /* the move being tried */
     uint32_t moved_count;
     uint64_t *unit_mark, unit_now;
@@ -51,6 +51,27 @@ static void add_link(struct balance *b, uint32_t from, uint32_t to, double secon
     }
 }
 
+/* What the devices do themselves: out of the home once, into each reading device once. */
+static void add_copies(struct balance *b, uint32_t k, double sign)
+{
+    const struct he_problem *p = b->problem;
+    const struct he_place_edge *e = &p->edges[p->out_edges[p->tensor_start[k]]];
+    uint32_t home = b->device[b->units.of[e->from]];
+
+    for (uint32_t i = p->tensor_start[k]; i < p->tensor_start[k + 1]; i++) {
+        uint32_t to = b->device[b->units.of[p->edges[p->out_edges[i]].to]];
+
+        if (p->devices[to].memory_node == p->devices[home].memory_node ||
+            b->device_mark[to] == b->node_now)
+            continue;
+        b->device_mark[to] = b->node_now;
+        b->load[p->devices[to].server] += sign * he_problem_copy(p, to, e->bytes);
+        if (b->device_mark[home] != b->node_now)
+            b->load[p->devices[home].server] += sign * he_problem_copy(p, home, e->bytes);
+        b->device_mark[home] = b->node_now;
+    }
+}
+
 static void add_tensor(struct balance *b, uint32_t k, double sign)
 {
     const struct he_problem *p = b->problem;
@@ -61,6 +82,8 @@ static void add_tensor(struct balance *b, uint32_t k, double sign)
         return;
     b->tensor_mark[k] = b->mark;
     b->node_now++;
+    if (p->has_copies)
+        add_copies(b, k, sign);
     for (uint32_t i = p->tensor_start[k]; i < p->tensor_start[k + 1]; i++) {
         uint32_t to = b->device[b->units.of[p->edges[p->out_edges[i]].to]];
         uint32_t node = p->devices[to].memory_node;
@@ -321,14 +344,15 @@ static he_status prepare(struct balance *b, struct he_arena *arena)
     b->tensor_mark = he_arena_alloc(arena, p->tensor_count, sizeof *b->tensor_mark);
     b->task_mark = he_arena_alloc(arena, p->task_count, sizeof *b->task_mark);
     b->node_mark = he_arena_alloc(arena, p->memory_count, sizeof *b->node_mark);
+    b->device_mark = he_arena_alloc(arena, p->device_count, sizeof *b->device_mark);
     b->device = he_arena_alloc(arena, b->units.count, sizeof *b->device);
     b->best = he_arena_alloc(arena, b->units.count, sizeof *b->best);
     b->moved = he_arena_alloc(arena, (size_t)b->units.count + 2, sizeof *b->moved);
     b->was = he_arena_alloc(arena, (size_t)b->units.count + 2, sizeof *b->was);
     b->target = he_arena_alloc(arena, (size_t)b->units.count + 2, sizeof *b->target);
     b->unit_mark = he_arena_alloc(arena, b->units.count, sizeof *b->unit_mark);
-    if (!b->target || !b->unit_mark || !b->load || !b->used_links || !b->is_listed || !b->tensor_mark || !b->task_mark ||
-        !b->node_mark || !b->device || !b->best || !b->moved || !b->was)
+    if (!b->target || !b->unit_mark || !b->load || !b->used_links || !b->is_listed ||
+        !b->tensor_mark || !b->task_mark || !b->node_mark || !b->device_mark || !b->device || !b->best || !b->moved || !b->was)
         return he_no_memory();
     return he_load_init(&b->room, &b->units, arena);
 }

@@ -18,6 +18,8 @@ static const struct he_policy policies[] = {
     { "exact", "branch and bound, for graphs of at most 12 tasks", he_policy_exact },
     { "throughput", "least load of the busiest server or link: split of a chain, then balancing",
       he_policy_throughput },
+    { "pipeline", "the same, of splits that no edge leads back through: stages of a pipeline",
+      he_policy_pipeline },
     { "energy", "least joules", he_policy_energy },
     { "portfolio", "several policies, then search from the best; the default",
       he_policy_portfolio },

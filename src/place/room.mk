@@ -9,6 +9,7 @@ libhe_la_SOURCES += \
 	src/place/evaluate.c \
 	src/place/dual.c \
 	src/place/exact.c src/place/exact.h \
+	src/place/family.c \
 	src/place/guard.c \
 	src/place/heft.c \
 	src/place/judge.c src/place/judge.h \
@@ -18,8 +19,10 @@ libhe_la_SOURCES += \
 	src/place/maxflow.c src/place/maxflow.h \
 	src/place/minsum.c src/place/minsum.h \
 	src/place/optimum.c src/place/optimum.h \
+	src/place/nets.c src/place/nets.h \
 	src/place/path.c \
 	src/place/peft.c \
+	src/place/pipeline.c \
 	src/place/place.c \
 	src/place/policies.c src/place/policies.h \
 	src/place/portfolio.c \
@@ -34,6 +37,9 @@ libhe_la_SOURCES += \
 	src/place/shop_graph.c src/place/shop_graph.h \
 	src/place/shop_tabu.c src/place/shop_tabu.h \
 	src/place/stretch.c \
+	src/place/runs.c \
+	src/place/split.c \
+	src/place/stages.c src/place/stages.h \
 	src/place/sumexact.c \
 	src/place/sumsolve.c \
 	src/place/swap.c \

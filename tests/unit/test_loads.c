@@ -4,6 +4,7 @@
  * file that say what a copy costs, and the searches for the least bottleneck against
  * trying everything.
  */
+#include "place/judge.h"
 #include "place_support.h"
 #include "plan/plan.h"
 
@@ -59,6 +60,158 @@ START_TEST(copies_keep_devices_busy)
 }
 END_TEST
 
+/* --- Against trying everything --- */
+
+/* Random tasks on accelerators that copy for themselves and a host that need not; some in groups,
+ * some on the way back, the tensors of some shared. */
+static struct he_problem *copying(uint32_t tasks, uint32_t devices, uint64_t seed)
+{
+    struct place_shape shape = { .tasks = tasks, .devices = devices, .density = 1.6,
+                                 .has_limits = seed % 3 == 0, .has_groups = seed % 2 == 0,
+                                 .has_shared_tensors = true, .has_holes = seed % 5 == 0 };
+    struct he_problem *p = place_random(&shape, seed);
+    struct place_random r = { seed ^ 77 };
+
+    double memory = 0.0;
+
+    p->ignores_tensors = true;
+    for (uint32_t t = 0; t < tasks; t++)
+        memory += p->task_memory[t];
+    if (seed % 4 == 1) {
+        p->is_backward = he_arena_alloc(&p->arena, tasks, sizeof *p->is_backward);
+        for (uint32_t t = tasks / 2; t < tasks; t++) {
+            p->is_backward[t] = true;
+            if (place_below(&r, 3))
+                p->colocation[t] = p->colocation[tasks - 1 - t] = t;
+        }
+    }
+    for (uint32_t j = 1; j < devices; j++) {
+        p->devices[j].copy_bandwidth = 2000.0 + 4000.0 * place_uniform(&r);
+        p->devices[j].copy_latency = 0.01;
+        p->devices[j].memory_bytes = memory * 1.3 / devices;
+    }
+    if (devices > 2) { /* two of a kind */
+        p->devices[2] = (struct he_place_device){ p->devices[2].id, .kind = "cpu",
+            .memory_bytes = p->devices[1].memory_bytes, .server = 2, .memory_node = 2,
+            .copy_bandwidth = p->devices[1].copy_bandwidth, .copy_latency = 0.01 };
+        for (uint32_t t = 0; t < tasks; t++)
+            p->time[(size_t)t * devices + 2] = p->time[(size_t)t * devices + 1];
+    }
+    ck_assert_msg(he_problem_index(p) == HE_OK, "%s", he_error_message());
+    return p;
+}
+
+static bool has_forward(const struct he_problem *p, uint32_t task)
+{
+    for (uint32_t t = 0; t < p->task_count; t++) {
+        bool is_mate = t == task || (p->colocation[t] != HE_NO_GROUP &&
+                                     p->colocation[t] == p->colocation[task]);
+
+        if (is_mate && !p->is_backward[t])
+            return true;
+    }
+    return false;
+}
+
+/* By the definition: some order of the devices that every edge that counts keeps to. */
+static bool is_contiguous(const struct he_problem *p, const uint32_t *device)
+{
+    uint32_t rank[4];
+
+    for (uint32_t code = 0; code < 256; code++) {
+        bool is_order = true;
+
+        for (uint32_t j = 0; j < p->device_count; j++) {
+            rank[j] = code >> (2 * j) & 3;
+            for (uint32_t i = 0; i < j; i++)
+                is_order &= rank[i] != rank[j];
+        }
+        for (uint32_t e = 0; is_order && e < p->edge_count; e++) {
+            uint32_t from = p->edges[e].from, to = p->edges[e].to;
+            bool back_from = p->is_backward && p->is_backward[from];
+            bool back_to = p->is_backward && p->is_backward[to];
+
+            if (!back_from && !back_to)
+                is_order = rank[device[from]] <= rank[device[to]];
+            else if (back_from && back_to && !(has_forward(p, from) && has_forward(p, to)))
+                is_order = rank[device[from]] >= rank[device[to]];
+        }
+        if (is_order)
+            return true;
+    }
+    return false;
+}
+
+/* The least bottleneck of all placements that fit; INFINITY when none does. */
+static double least(const struct he_problem *p, bool only_contiguous)
+{
+    uint32_t device[16], order[16];
+    uint64_t total = 1;
+    double best = INFINITY;
+    struct he_judge judge;
+
+    must(he_judge_init(&judge, p));
+    for (uint32_t t = 0; t < p->task_count; t++) {
+        order[t] = t;
+        total *= p->device_count;
+    }
+    for (uint64_t code = 0; code < total; code++) {
+        uint64_t rest = code;
+
+        for (uint32_t t = 0; t < p->task_count; t++, rest /= p->device_count)
+            device[t] = (uint32_t)(rest % p->device_count);
+        must(he_judge_run(&judge, device, order, false));
+        if (judge.shortfall.kind == HE_FITS && judge.figures.bottleneck < best &&
+            (!only_contiguous || is_contiguous(p, device)))
+            best = judge.figures.bottleneck;
+    }
+    he_judge_fini(&judge);
+    return best;
+}
+
+static double found_by(const struct he_problem *p, const char *policy)
+{
+    struct he_place_options options = { .objective = HE_OBJECTIVE_THROUGHPUT };
+    struct he_arena arena;
+    struct he_placement placement;
+    struct he_schedule schedule;
+    double value = INFINITY;
+
+    he_arena_init(&arena, &he_allocator_default);
+    if (he_policy_find(policy)->run(p, &options, &arena, &placement) == HE_OK) {
+        must(he_place_evaluate(p, &placement, &arena, &schedule));
+        value = schedule.bottleneck;
+    }
+    he_arena_fini(&arena);
+    return value;
+}
+
+START_TEST(pipeline_is_the_optimum_of_contiguous_splits)
+{
+    for (uint64_t k = 0; k < 120; k++) {
+        struct he_problem *p = copying(7, 2 + k % 2, 500 + k);
+        double best = least(p, true), found = found_by(p, "pipeline");
+
+        ck_assert_msg(isinf(best) ? isinf(found) : fabs(found - best) <= 1e-9 * best,
+                      "problem %d: %.9g, best is %.9g", (int)k, found, best);
+        he_problem_destroy(p);
+    }
+}
+END_TEST
+
+START_TEST(throughput_finds_the_best_of_any_splits)
+{
+    for (uint64_t k = 0; k < 60; k++) {
+        struct he_problem *p = copying(7, 2 + k % 2, 900 + k);
+        double best = least(p, false), found = found_by(p, "throughput");
+
+        ck_assert_msg(isinf(best) ? isinf(found) : found <= best * (1.0 + 1e-9),
+                      "problem %d: %.9g, best is %.9g", (int)k, found, best);
+        he_problem_destroy(p);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("loads");
@@ -68,6 +221,8 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, copies_keep_devices_busy, 0, HE_COUNT(cases));
+    tcase_add_test(tc, pipeline_is_the_optimum_of_contiguous_splits);
+    tcase_add_test(tc, throughput_finds_the_best_of_any_splits);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
