@@ -22,3 +22,7 @@ bench_packing_pack_SOURCES = bench/packing/pack.c
 bench_packing_pack_LDADD = libhe.la
 CLEANFILES += bench/packing/pack$(EXEEXT)
 EXTRA_DIST += bench/packing/packing
+EXTRA_PROGRAMS += bench/packing/plans
+bench_packing_plans_SOURCES = bench/packing/plans.c
+bench_packing_plans_LDADD = libhe.la
+CLEANFILES += bench/packing/plans$(EXEEXT)

@@ -396,7 +396,49 @@ static he_status pack_lifetimes(struct packing *p)
     return status;
 }
 
-static he_status pack_all(struct packing *p, size_t count, const struct he_pack_graph *graph)
+/* The lists of meetings among the buffers that have bytes, in the set's numbers. */
+static he_status copy_meetings(struct packing *p, size_t count, const struct he_pack_graph *graph)
+{
+    uint32_t *place = he_arena_alloc(p->arena, count, sizeof *place);
+    size_t *begin = he_arena_alloc(p->arena, (size_t)p->all.count + 1, sizeof *begin);
+    uint32_t *near = he_arena_alloc(p->arena, graph->begin[count], sizeof *near);
+    size_t next = 0;
+
+    if (!place || !begin || !near)
+        return he_no_memory();
+    memset(place, 0xff, count * sizeof *place);
+    for (uint32_t k = 0; k < p->all.count; k++)
+        place[p->item_of[k]] = k;
+    for (uint32_t k = 0; k < p->all.count; k++) {
+        uint32_t item = p->item_of[k];
+
+        begin[k] = next;
+        for (size_t n = graph->begin[item]; n < graph->begin[item + 1]; n++) {
+            if (place[graph->near[n]] != UINT32_MAX)
+                near[next++] = place[graph->near[n]];
+        }
+    }
+    begin[p->all.count] = next;
+    p->all.begin = begin;
+    p->all.near = near;
+    return HE_OK;
+}
+
+static he_status pack_graph(struct packing *p, size_t count, const struct he_pack_graph *graph,
+                            size_t lower_bound)
+{
+    he_status status = copy_meetings(p, count, graph);
+
+    p->result->lower_bound = lower_bound;
+    for (uint32_t k = 0; k < p->all.count; k++) {
+        if (p->all.bytes[k] > p->result->lower_bound)
+            p->result->lower_bound = p->all.bytes[k];
+    }
+    return status == HE_OK && p->all.count > 0 ? pack_sets(p, &p->all, 1, false) : status;
+}
+
+static he_status pack_all(struct packing *p, size_t count, const struct he_pack_graph *graph,
+                          size_t lower_bound)
 {
     size_t alignment = p->options->alignment ? p->options->alignment : HE_PACK_ALIGNMENT;
     he_status status;
@@ -408,16 +450,15 @@ static he_status pack_all(struct packing *p, size_t count, const struct he_pack_
     if (status == HE_OK)
         status = collect(p, count);
     if (status == HE_OK)
-        status = pack_lifetimes(p);
+        status = graph ? pack_graph(p, count, graph, lower_bound) : pack_lifetimes(p);
     for (uint32_t k = 0; k < p->all.count && status == HE_OK; k++)
         p->items[p->item_of[k]].offset = p->all.offsets[k];
-    (void)graph;
     return status;
 }
 
-he_status he_pack_within(struct he_pack_item *items, size_t count,
-                         const struct he_pack_options *options, const struct he_allocator *alloc,
-                         struct he_pack_result *result)
+static he_status run(struct he_pack_item *items, size_t count, const struct he_pack_graph *graph,
+                     size_t lower_bound, const struct he_pack_options *options,
+                     const struct he_allocator *alloc, struct he_pack_result *result)
 {
     struct packing p = { .items = items, .options = options, .result = result };
     struct he_arena arena;
@@ -436,24 +477,42 @@ he_status he_pack_within(struct he_pack_item *items, size_t count,
     he_arena_init(&arena, alloc);
     p.arena = &arena;
     start_clock(&p.clock, options);
-    status = pack_all(&p, count, NULL);
+    status = pack_all(&p, count, graph, lower_bound);
     result->is_optimal = result->total_bytes == result->lower_bound;
+    if (status != HE_OK)
+        *result = (struct he_pack_result){ 0 };
     he_arena_fini(&arena);
     return status;
+}
+
+he_status he_pack_within(struct he_pack_item *items, size_t count,
+                         const struct he_pack_options *options, const struct he_allocator *alloc,
+                         struct he_pack_result *result)
+{
+    return run(items, count, NULL, 0, options, alloc, result);
+}
+
+he_status he_pack_pairs(struct he_pack_item *items, size_t count, const struct he_pack_graph *graph,
+                        size_t lower_bound, const struct he_pack_options *options,
+                        const struct he_allocator *alloc, struct he_pack_result *result)
+{
+    if (count && (!graph || !graph->begin || !graph->near))
+        return he_error_set(HE_ERR_INVALID, "he_pack: an argument is missing");
+    return run(items, count, graph, lower_bound, options, alloc, result);
 }
 
 he_status he_pack(struct he_pack_item *items, size_t count, const struct he_allocator *alloc,
                   size_t *total_bytes, size_t *lower_bound)
 {
     struct he_pack_options options = { .alignment = HE_PACK_ALIGNMENT };
-    struct he_pack_result result;
+    struct he_pack_result result = { 0 };
     he_status status;
 
     if (!total_bytes || !lower_bound)
         return he_error_set(HE_ERR_INVALID, "he_pack: an argument is missing");
     status = he_pack_within(items, count, &options, alloc, &result);
-    *total_bytes = status == HE_OK ? result.total_bytes : 0;
-    *lower_bound = status == HE_OK ? result.lower_bound : 0;
+    *total_bytes = result.total_bytes;
+    *lower_bound = result.lower_bound;
     return status;
 }
 

@@ -6,6 +6,7 @@ libhe_la_SOURCES += \
 	src/plan/explain_text.c \
 	src/plan/hints.c src/plan/hints.h \
 	src/plan/json.c \
+	src/plan/lifetimes.c \
 	src/plan/lower.c src/plan/lower.h \
 	src/plan/memory.c \
 	src/plan/plan.c src/plan/plan.h \

@@ -12,6 +12,7 @@
 
 #include "core/size.h"
 #include "engine/engine.h"
+#include "plan/lower.h"
 #include "plan/plan.h"
 #include "support/onnx_text.h"
 
@@ -672,6 +673,11 @@ START_TEST(lowered_plans_hold_whatever_the_timing)
         list_events(plan, &e);
         check_overlaps(&e);
         check_waits(&e);
+        for (uint32_t m = 0; m < plan->memory_count; m++)
+            ck_assert_uint_ge(plan->memories[m].arena_bytes, plan->memories[m].lower_bound_bytes);
+        /* The same homes by lifetimes along the lanes, as where pairs are too many. */
+        must(he_plan_pack_homes_within(plan, 0));
+        check_overlaps(&e);
         for (uint32_t m = 0; m < plan->memory_count; m++)
             ck_assert_uint_ge(plan->memories[m].arena_bytes, plan->memories[m].lower_bound_bytes);
         free_events(&e);
