@@ -10,6 +10,7 @@
 #include "local.h"
 #include "random.h"
 #include "units.h"
+#include "walk.h"
 
 /* Steps when there is no time limit: so many tasks and edges are judged in all. */
 #define JUDGED_THINGS 1000000.0
@@ -277,6 +278,8 @@ he_status he_local_search(struct he_contest *contest, const struct he_problem *p
 
     if (!contest->has_best || p->task_count == 0 || p->device_count < 2)
         return HE_OK;
+    if (he_walk_takes(contest, p))
+        return he_walk_search(contest, p, options, effort);
     s.random.state = options->seed ^ 0x6c6f63616cu;
     he_arena_init(&scratch, &p->arena.alloc);
     s.device = he_arena_alloc(&scratch, p->task_count, sizeof *s.device);

@@ -432,32 +432,12 @@ static he_status prepare(struct tree *t, struct he_arena *arena)
     return he_order_by_priority(p, rank, t->sequence);
 }
 
-/* True when all tensors at once, everywhere, would fit beside the weights: no order matters. */
-static bool is_roomy(const struct he_problem *p)
-{
-    double bytes = 0.0;
-
-    if (!isinf(p->limits.memory_bytes))
-        return false;
-    if (p->ignores_tensors)
-        return true;
-    for (uint32_t e = 0; e < p->edge_count; e++)
-        bytes += p->edges[e].bytes;
-    for (uint32_t t = 0; t < p->task_count; t++)
-        bytes += p->task_memory[t];
-    for (uint32_t j = 0; j < p->device_count; j++) {
-        if (bytes > p->devices[j].memory_bytes)
-            return false;
-    }
-    return true;
-}
-
 bool he_optimum_takes(const struct he_contest *contest, const struct he_problem *p)
 {
     bool has_shared = p->tensor_count < p->edge_count;
 
     return contest->objective == HE_OBJECTIVE_LATENCY && p->task_count <= MOST_TASKS &&
-           p->edge_count <= HE_OPS_MOST && p->device_count <= HE_OPS_MOST && is_roomy(p) &&
+           p->edge_count <= HE_OPS_MOST && p->device_count <= HE_OPS_MOST && he_problem_is_roomy(p) &&
            isinf(p->limits.power_watts) && isinf(p->limits.price_per_hour) &&
            /* A tensor for two devices of one memory may come over either's link. */
            (!has_shared || p->memory_count == p->device_count);

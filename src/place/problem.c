@@ -293,6 +293,25 @@ he_status he_problem_index(struct he_problem *p)
     return HE_OK;
 }
 
+bool he_problem_is_roomy(const struct he_problem *p)
+{
+    double bytes = 0.0;
+
+    if (!isinf(p->limits.memory_bytes))
+        return false;
+    if (p->ignores_tensors)
+        return true;
+    for (uint32_t e = 0; e < p->edge_count; e++)
+        bytes += p->edges[e].bytes;
+    for (uint32_t t = 0; t < p->task_count; t++)
+        bytes += p->task_memory[t];
+    for (uint32_t j = 0; j < p->device_count; j++) {
+        if (bytes > p->devices[j].memory_bytes)
+            return false;
+    }
+    return true;
+}
+
 const char *he_objective_name(enum he_objective objective)
 {
     switch (objective) {

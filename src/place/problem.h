@@ -139,6 +139,10 @@ static inline double he_problem_copy(const struct he_problem *p, uint32_t device
     return d->copy_bandwidth > 0.0 ? d->copy_latency + bytes / d->copy_bandwidth : 0.0;
 }
 
+/* True when all tensors at once, everywhere, would fit beside all weights, so that memory is
+ * nothing a search must think about beyond weights. Not so with a budget for all memory. */
+bool he_problem_is_roomy(const struct he_problem *problem);
+
 /* An answer: where each task runs, and in which order each device takes its tasks. */
 struct he_placement {
     uint32_t *device;  /* per task */

@@ -49,6 +49,9 @@ libhe_la_SOURCES += \
 	src/place/units.c src/place/units.h \
 	src/place/wires.h
 
+# The search for the least makespan.
+libhe_la_SOURCES += src/place/replay.c src/place/replay.h src/place/walk.c src/place/walk.h
+
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_place
 TESTS += tests/unit/test_place
