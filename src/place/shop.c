@@ -21,9 +21,11 @@
 #define NEGLIGIBLE 0.01
 /* he_shop.work that is done when there is no time limit. */
 #define FIXED_WORK 6e6
-#define MEMBERS 20u
-/* Tabu steps without anything better; short runs from many children do better than long ones. */
-#define PATIENCE 120u
+/* Short tabu runs from many children do best, but large graphs have no time for many. */
+#define MOST_MEMBERS 20u
+#define LEAST_MEMBERS 6u
+#define MEMBER_TASKS 2400u /* of all members together */
+#define PATIENCE 120u /* tabu steps without anything better; more with more tasks */
 /* Tables by task and device beyond this would cost more than the search brings. */
 #define MOST_CELLS 20e6
 
@@ -35,8 +37,8 @@ struct search {
     struct he_shop_end end;
     struct he_units units;
     struct he_random random;
-    struct he_shop_answer members[MEMBERS];
-    uint32_t member_count;
+    struct he_shop_answer members[MOST_MEMBERS];
+    uint32_t member_count, most_members;
     double best; /* the shop's makespan that last entered the contest */
     uint32_t *groups, group_count; /* units of several tasks */
     /* Scratch. */
@@ -228,7 +230,7 @@ static bool take(struct search *s)
         if (s->members[k].makespan > s->members[worst].makespan)
             worst = k;
     }
-    if (s->member_count < MEMBERS)
+    if (s->member_count < s->most_members)
         worst = s->member_count++;
     else if (child->makespan > s->members[worst].makespan)
         return false;
@@ -239,7 +241,9 @@ static bool take(struct search *s)
 /* Tabu search from what is loaded; its best enters contest and population. */
 static he_status improve(struct search *s, bool *is_new)
 {
-    he_shop_tabu_run(&s->tabu, PATIENCE);
+    uint32_t n = s->problem->task_count;
+
+    he_shop_tabu_run(&s->tabu, PATIENCE + (uint64_t)n * n / 200);
     *is_new = take(s);
     if (s->tabu.best.makespan >= s->best)
         return HE_OK;
@@ -270,7 +274,7 @@ static he_status evolve(struct search *s)
     if (load_best(s))
         status = improve(s, &is_new);
     while (status == HE_OK && !he_shop_is_over(&s->end, &s->shop)) {
-        if (s->member_count < MEMBERS && failures < MEMBERS) {
+        if (s->member_count < s->most_members && failures < s->most_members) {
             status = load_random(s);
         } else {
             uint32_t a = he_random_below(&s->random, s->member_count);
@@ -281,7 +285,7 @@ static he_status evolve(struct search *s)
         if (status == HE_OK)
             status = improve(s, &is_new);
         failures = is_new ? 0 : failures + 1;
-        if (failures > 3 * MEMBERS || s->member_count < 2) {
+        if (failures > 3 * s->most_members || s->member_count < 2) {
             keep_best_only(s);
             failures = 0;
         }
@@ -299,7 +303,7 @@ static he_status prepare(struct search *s, struct he_arena *arena)
         status = he_shop_init(&s->shop, p, arena);
     if (status == HE_OK)
         status = he_shop_tabu_init(&s->tabu, &s->shop, &s->units, &s->end, arena);
-    for (uint32_t k = 0; status == HE_OK && k < MEMBERS; k++)
+    for (uint32_t k = 0; status == HE_OK && k < MOST_MEMBERS; k++)
         status = he_shop_answer_init(&s->members[k], n, arena);
     if (status != HE_OK)
         return status;
@@ -315,6 +319,11 @@ static he_status prepare(struct search *s, struct he_arena *arena)
         if (s->units.start[u + 1] - s->units.start[u] > 1)
             s->groups[s->group_count++] = u;
     }
+    s->most_members = MEMBER_TASKS / n;
+    if (s->most_members < LEAST_MEMBERS)
+        s->most_members = LEAST_MEMBERS;
+    if (s->most_members > MOST_MEMBERS)
+        s->most_members = MOST_MEMBERS;
     he_rank_upward(p, HE_RANK_MEAN, 0.0, s->rank);
     return HE_OK;
 }

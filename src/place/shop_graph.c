@@ -162,23 +162,36 @@ static double departure(const struct he_shop *shop, uint32_t task, uint32_t devi
     return longest;
 }
 
-static double find_head(const struct he_shop *shop, uint32_t task)
+/* The two that everything waits for: without transfers they are kept short. */
+static inline double find_head(const struct he_shop *shop, uint32_t task)
 {
+    const uint32_t *starts = shop->problem->in_start;
     uint32_t u = shop->before[task];
-    double head = arrival(shop, task, HE_SHOP_NONE);
+    double head = u != HE_SHOP_NONE ? shop->head[u] + shop->time[u] : 0.0;
 
-    if (u != HE_SHOP_NONE && shop->head[u] + shop->time[u] > head)
-        head = shop->head[u] + shop->time[u];
+    if (shop->in_bytes)
+        return fmax(head, arrival(shop, task, HE_SHOP_NONE));
+    for (uint32_t k = starts[task]; k < starts[task + 1]; k++) {
+        double at = shop->head[shop->in[k]] + shop->time[shop->in[k]];
+
+        head = at > head ? at : head;
+    }
     return head;
 }
 
-static double find_tail(const struct he_shop *shop, uint32_t task)
+static inline double find_tail(const struct he_shop *shop, uint32_t task)
 {
+    const uint32_t *starts = shop->problem->out_start;
     uint32_t w = shop->after[task];
-    double tail = departure(shop, task, HE_SHOP_NONE);
+    double tail = w != HE_SHOP_NONE ? shop->time[w] + shop->tail[w] : 0.0;
 
-    if (w != HE_SHOP_NONE && shop->time[w] + shop->tail[w] > tail)
-        tail = shop->time[w] + shop->tail[w];
+    if (shop->out_bytes)
+        return fmax(tail, departure(shop, task, HE_SHOP_NONE));
+    for (uint32_t k = starts[task]; k < starts[task + 1]; k++) {
+        double way = shop->time[shop->out[k]] + shop->tail[shop->out[k]];
+
+        tail = way > tail ? way : tail;
+    }
     return tail;
 }
 
@@ -295,14 +308,14 @@ bool he_shop_update(struct he_shop *shop)
 
 /* --- Lifting --- */
 
-static void mark(struct he_shop *shop, uint32_t task)
+static inline void mark(struct he_shop *shop, uint32_t task)
 {
     uint32_t at = shop->position[task];
 
     shop->dirty[at / 64] |= (uint64_t)1 << (at % 64);
 }
 
-static void mark_next(struct he_shop *shop, uint32_t task)
+static inline void mark_next(struct he_shop *shop, uint32_t task)
 {
     const struct he_problem *p = shop->problem;
 
@@ -312,7 +325,7 @@ static void mark_next(struct he_shop *shop, uint32_t task)
         mark(shop, shop->after[task]);
 }
 
-static void mark_previous(struct he_shop *shop, uint32_t task)
+static inline void mark_previous(struct he_shop *shop, uint32_t task)
 {
     const struct he_problem *p = shop->problem;
 
@@ -322,14 +335,14 @@ static void mark_previous(struct he_shop *shop, uint32_t task)
         mark(shop, shop->before[task]);
 }
 
-static void set_head(struct he_shop *shop, uint32_t task, double head)
+static inline void set_head(struct he_shop *shop, uint32_t task, double head)
 {
     shop->changed_heads[shop->changed_head_count] = task;
     shop->old_heads[shop->changed_head_count++] = shop->head[task];
     shop->head[task] = head;
 }
 
-static void set_tail(struct he_shop *shop, uint32_t task, double tail)
+static inline void set_tail(struct he_shop *shop, uint32_t task, double tail)
 {
     shop->changed_tails[shop->changed_tail_count] = task;
     shop->old_tails[shop->changed_tail_count++] = shop->tail[task];

@@ -11,8 +11,9 @@
 
 #include "shop_tabu.h"
 
-/* Tasks of a critical path looked at in one step; of a longer one, a random choice. */
-#define MOST_LIFTS 48u
+/* Tasks of a critical path looked at in one step; of a longer one, a random choice: more steps
+ * bring more than better ones. */
+#define MOST_LIFTS 12u
 /* Work between two looks at the clock: some tens of microseconds. */
 #define LOOK_EVERY 10000u
 
@@ -214,7 +215,7 @@ static void make(struct he_shop_tabu *tabu, const struct move *move, uint32_t pa
 {
     struct he_shop *shop = tabu->shop;
     uint32_t here = shop->device[move->task];
-    uint64_t tenure = 8 + path_length / 3;
+    uint64_t tenure = 8 + 2 * (uint64_t)path_length / 3;
 
     tenure += he_random_below(&tabu->random, (uint32_t)tenure / 2 + 1);
     tabu->until[(size_t)move->task * shop->problem->device_count + here] = tabu->step + tenure;
