@@ -10,6 +10,8 @@
 
 #include "loads.h"
 #include "random.h"
+#include "scatter.h"
+#include "spread.h"
 #include "units.h"
 
 #define MOST_MOVES 400000.0
@@ -367,6 +369,8 @@ he_status he_balance_loads(struct he_contest *contest, const struct he_problem *
 
     if (!contest->has_best || p->task_count == 0 || p->device_count < 2)
         return HE_OK;
+    if (he_spread_covers(p))
+        return he_scatter_search(contest, p, options);
     b.random.state = options->seed ^ 0x6c6f616473u;
     he_arena_init(&scratch, &p->arena.alloc);
     status = prepare(&b, &scratch);

@@ -33,12 +33,14 @@ libhe_la_SOURCES += \
 	src/place/rank.c src/place/rank.h \
 	src/place/rows.c src/place/rows.h \
 	src/place/squeeze.c \
+	src/place/scatter.c src/place/scatter.h \
 	src/place/shop.c src/place/shop.h \
 	src/place/shop_graph.c src/place/shop_graph.h \
 	src/place/shop_tabu.c src/place/shop_tabu.h \
 	src/place/stretch.c \
 	src/place/runs.c \
 	src/place/split.c \
+	src/place/spread.c src/place/spread.h \
 	src/place/stages.c src/place/stages.h \
 	src/place/sumexact.c \
 	src/place/sumsolve.c \
