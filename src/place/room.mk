@@ -52,7 +52,8 @@ libhe_la_SOURCES += \
 	src/place/wires.h
 
 # The search for the least makespan.
-libhe_la_SOURCES += src/place/replay.c src/place/replay.h src/place/walk.c src/place/walk.h
+libhe_la_SOURCES += src/place/replay.c src/place/replay.h src/place/walk.c src/place/walk.h \
+	src/place/seeds.c src/place/seeds.h
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_place
