@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packing of buffers: a table, random sets against a checker of their own, size and time. */
+/*
+ * Packing of buffers: a table, random sets against a checker of their own, few buffers against all
+ * orders, sets cut from a rectangle (their optimum is known), size and time.
+ */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +10,7 @@
 #include "core/clock.h"
 #include "core/size.h"
 #include "mem/pack.h"
+#include "support/failing_alloc.h"
 
 static const struct {
     const char *what;
@@ -69,7 +73,7 @@ START_TEST(impossible_items_are_refused)
 END_TEST
 
 /* The peak of live bytes, computed step by step. */
-static size_t peak(const struct he_pack_item *items, size_t count)
+static size_t plain_peak(const struct he_pack_item *items, size_t count, size_t alignment)
 {
     size_t most = 0;
 
@@ -78,7 +82,7 @@ static size_t peak(const struct he_pack_item *items, size_t count)
 
         for (size_t b = 0; b < count; b++) {
             if (items[b].first <= items[a].first && items[a].first <= items[b].last)
-                live += he_size_align(items[b].bytes, HE_PACK_ALIGNMENT);
+                live += he_size_align(items[b].bytes, alignment);
         }
         most = live > most ? live : most;
     }
@@ -102,7 +106,7 @@ START_TEST(random_sets_are_packed_validly_and_near_the_bound)
         }
         ck_assert_int_eq(he_pack(items, count, &he_allocator_default, &total, &bound), HE_OK);
         ck_assert(he_pack_is_valid(items, count, 0));
-        ck_assert_uint_eq(bound, peak(items, count));
+        ck_assert_uint_ge(bound, plain_peak(items, count, HE_PACK_ALIGNMENT));
         ck_assert_uint_ge(total, bound);
         for (size_t k = 0; k < count; k++) {
             size_t end = items[k].offset + he_size_align(items[k].bytes, HE_PACK_ALIGNMENT);
@@ -113,7 +117,7 @@ START_TEST(random_sets_are_packed_validly_and_near_the_bound)
         if (bound && (double)total / (double)bound > worst)
             worst = (double)total / (double)bound;
     }
-    ck_assert_msg(worst < 1.5, "the worst packing is %.3f times the bound", worst);
+    ck_assert_msg(worst < 1.2, "the worst packing is %.3f times the bound", worst);
 }
 END_TEST
 
@@ -140,40 +144,359 @@ START_TEST(thirty_thousand_buffers_take_little_time)
 }
 END_TEST
 
-static size_t left, alive;
-
-static void *failing_alloc(void *self, size_t size)
-{
-    (void)self;
-    if (left == 0)
-        return NULL;
-    left--;
-    alive++;
-    return malloc(size);
-}
-
-static void failing_free(void *self, void *memory)
-{
-    (void)self;
-    alive -= memory != NULL;
-    free(memory);
-}
-
 START_TEST(out_of_memory_is_reported_and_leaves_nothing_behind)
 {
-    struct he_allocator alloc = { failing_alloc, failing_free, NULL };
     static struct he_pack_item items[2000];
     he_status status = HE_ERR_NO_MEMORY;
     size_t total, bound;
 
     for (size_t k = 0; k < HE_COUNT(items); k++)
         items[k] = (struct he_pack_item){ 100, (uint32_t)k, (uint32_t)k + 1, 0 };
-    for (size_t limit = 0; status != HE_OK; limit++) {
-        left = limit;
-        status = he_pack(items, HE_COUNT(items), &alloc, &total, &bound);
+    for (size_t n = 0; status != HE_OK; n++) {
+        struct failing_alloc failing;
+
+        failing_alloc_init(&failing, n);
+        status = he_pack(items, HE_COUNT(items), &failing.alloc, &total, &bound);
         ck_assert(status == HE_OK || status == HE_ERR_NO_MEMORY);
-        ck_assert_uint_eq(alive, 0);
+        ck_assert_uint_eq(failing.live, 0);
     }
+}
+END_TEST
+
+/* --- The searches --- */
+
+static const struct he_pack_options exact = { .alignment = 1 };
+
+static void must(he_status status)
+{
+    ck_assert_msg(status == HE_OK, "%s", he_error_message());
+}
+
+static uint32_t pick(uint64_t *state, uint32_t count)
+{
+    *state = *state * 6364136223846793005ull + 1442695040888963407ull;
+    return (uint32_t)((*state >> 33) % count);
+}
+
+static bool meet(const struct he_pack_item *a, const struct he_pack_item *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* The smallest total of all: some order leads first fit to it. */
+#define FEW 8
+static size_t smallest_total(struct he_pack_item *items, size_t count, size_t placed, bool *is_in,
+                             const bool (*meets)[FEW])
+{
+    size_t best = SIZE_MAX, total = 0;
+
+    if (placed == count) {
+        for (size_t k = 0; k < count; k++)
+            total = items[k].offset + items[k].bytes > total ? items[k].offset + items[k].bytes
+                                                             : total;
+        return total;
+    }
+    for (size_t k = 0; k < count; k++) {
+        size_t offset = 0;
+
+        if (is_in[k])
+            continue;
+        for (size_t again = 0; again < count; again++) {
+            for (size_t other = 0; other < count; other++) {
+                if (is_in[other] && meets[k][other] &&
+                    items[other].offset < offset + items[k].bytes &&
+                    offset < items[other].offset + items[other].bytes)
+                    offset = items[other].offset + items[other].bytes;
+            }
+        }
+        items[k].offset = offset;
+        is_in[k] = true;
+        total = smallest_total(items, count, placed + 1, is_in, meets);
+        best = total < best ? total : best;
+        is_in[k] = false;
+    }
+    return best;
+}
+
+/* Packs @items and compares with all orders; true when the optimum is above the peak. */
+static bool compare_with_all_orders(struct he_pack_item *items, size_t count)
+{
+    struct he_pack_item tried[FEW];
+    struct he_pack_result result;
+    bool is_in[FEW] = { false }, meets[FEW][FEW];
+    size_t optimum;
+
+    for (size_t k = 0; k < count * count; k++)
+        meets[k / count][k % count] = meet(&items[k / count], &items[k % count]);
+    memcpy(tried, items, count * sizeof *tried);
+    optimum = smallest_total(tried, count, 0, is_in, (const bool (*)[FEW])meets);
+    must(he_pack_within(items, count, &exact, &he_allocator_default, &result));
+    ck_assert(he_pack_is_valid(items, count, 1));
+    ck_assert_uint_eq(result.total_bytes, optimum);
+    ck_assert_uint_eq(result.lower_bound, optimum);
+    ck_assert(result.is_optimal);
+    return optimum > plain_peak(items, count, 1);
+}
+
+START_TEST(few_buffers_are_packed_as_tightly_as_any_order_does)
+{
+    uint64_t state = 3;
+
+    for (int round = 0; round < 1000; round++) {
+        size_t count = 1 + pick(&state, FEW - 2);
+        struct he_pack_item items[FEW];
+
+        for (size_t k = 0; k < count; k++) {
+            items[k] = (struct he_pack_item){ .bytes = 1 + pick(&state, 12) };
+            items[k].first = pick(&state, 8);
+            items[k].last = items[k].first + pick(&state, 4);
+        }
+        compare_with_all_orders(items, count);
+    }
+}
+END_TEST
+
+/* Four units live at any time, and yet they need five. */
+static const struct he_pack_item with_a_gap[FEW] = {
+    { 2, 0, 0, 0 }, { 2, 0, 2, 0 }, { 1, 1, 4, 0 }, { 1, 1, 3, 0 },
+    { 1, 3, 4, 0 }, { 1, 3, 3, 0 }, { 2, 4, 5, 0 }, { 2, 5, 5, 0 },
+};
+
+START_TEST(where_the_peak_cannot_be_reached_the_optimum_is_proven)
+{
+    uint64_t state = 19;
+    unsigned above_peak = 0;
+
+    for (int round = 0; round < 20; round++) {
+        struct he_pack_item items[FEW];
+
+        for (size_t k = 0; k < FEW; k++) {
+            items[k] = with_a_gap[k];
+            items[k].bytes = items[k].bytes * 20 + (round > 0 ? pick(&state, 3) : 0);
+        }
+        above_peak += compare_with_all_orders(items, FEW);
+    }
+    ck_assert_msg(above_peak > 10, "only %u of 20 are above their peak", above_peak);
+}
+END_TEST
+
+START_TEST(one_part_above_its_peak_is_the_bound_of_all)
+{
+    struct he_pack_item items[4 * FEW];
+    struct he_pack_result result;
+
+    for (uint32_t k = 0; k < HE_COUNT(items); k++) {
+        items[k] = with_a_gap[k % FEW];
+        items[k].first += 6 * (k / FEW);
+        items[k].last += 6 * (k / FEW);
+    }
+    must(he_pack_within(items, HE_COUNT(items), &exact, &he_allocator_default, &result));
+    ck_assert(he_pack_is_valid(items, HE_COUNT(items), 1));
+    ck_assert_uint_eq(result.total_bytes, 5);
+    ck_assert_uint_eq(result.lower_bound, 5);
+}
+END_TEST
+
+/* Cuts a rectangle of @steps times @bytes into @count pieces at random: they fit into @bytes
+ * and leave no gap. */
+static void cut_rectangle(struct he_pack_item *items, size_t count, uint32_t steps, size_t bytes,
+                          uint64_t *state)
+{
+    items[0] = (struct he_pack_item){ bytes, 0, steps - 1, 0 };
+    for (size_t have = 1; have < count;) {
+        struct he_pack_item *item = &items[pick(state, (uint32_t)have)], *other = &items[have];
+
+        *other = *item;
+        if (pick(state, 2)) {
+            if (item->last == item->first)
+                continue;
+            other->first = item->first + 1 + pick(state, item->last - item->first);
+            item->last = other->first - 1;
+        } else {
+            if (item->bytes < 2)
+                continue;
+            other->bytes = 1 + pick(state, (uint32_t)item->bytes - 1);
+            item->bytes -= other->bytes;
+        }
+        have++;
+    }
+}
+
+START_TEST(sets_without_gaps_are_packed_without_gaps)
+{
+    uint64_t state = (uint64_t)_i;
+    struct he_pack_item items[60];
+    struct he_pack_result result;
+
+    cut_rectangle(items, 60, 300, 5000, &state);
+    must(he_pack_within(items, 60, &exact, &he_allocator_default, &result));
+    ck_assert(he_pack_is_valid(items, 60, 1));
+    ck_assert_uint_eq(result.lower_bound, 5000);
+    ck_assert_uint_eq(result.total_bytes, 5000);
+}
+END_TEST
+
+START_TEST(greedy_orders_alone_leave_gaps)
+{
+    struct he_pack_options greedy = { .alignment = 1, .is_greedy = true };
+    unsigned gaps = 0;
+
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        uint64_t state = seed;
+        struct he_pack_item items[60];
+        struct he_pack_result result;
+
+        cut_rectangle(items, 60, 300, 5000, &state);
+        must(he_pack_within(items, 60, &greedy, &he_allocator_default, &result));
+        ck_assert(he_pack_is_valid(items, 60, 1));
+        gaps += result.total_bytes > 5000;
+    }
+    ck_assert_msg(gaps > 5, "the sets of the test above are too easy: %u", gaps);
+}
+END_TEST
+
+START_TEST(a_capacity_is_enough)
+{
+    struct he_pack_options options = { .alignment = 1, .capacity = 5600 };
+    uint64_t state = 5;
+    struct he_pack_item items[100];
+    struct he_pack_result result;
+
+    cut_rectangle(items, 100, 300, 5000, &state);
+    must(he_pack_within(items, 100, &options, &he_allocator_default, &result));
+    ck_assert(he_pack_is_valid(items, 100, 1));
+    ck_assert_uint_le(result.total_bytes, 5600);
+    ck_assert_uint_eq(result.lower_bound, 5000);
+}
+END_TEST
+
+START_TEST(the_same_seed_gives_the_same_packing)
+{
+    static struct he_pack_item items[2][250];
+    struct he_pack_result results[2];
+    uint64_t state = 11;
+
+    cut_rectangle(items[0], 250, 100, 1000000, &state);
+    memcpy(items[1], items[0], sizeof items[1]);
+    for (int k = 0; k < 2; k++)
+        must(he_pack_within(items[k], 250, &exact, &he_allocator_default, &results[k]));
+    ck_assert_mem_eq(items[0], items[1], sizeof items[0]);
+    ck_assert_uint_eq(results[0].total_bytes, results[1].total_bytes);
+}
+END_TEST
+
+START_TEST(a_time_limit_is_kept)
+{
+    struct he_pack_options options = { .alignment = 1, .time_limit = 0.1, .counts_cpu_time = true };
+    static struct he_pack_item items[1500];
+    struct he_pack_result result;
+    uint64_t state = 13, begin_ns;
+    double seconds;
+
+    cut_rectangle(items, HE_COUNT(items), 1000, 1u << 30, &state);
+    begin_ns = he_thread_cpu_ns();
+    must(he_pack_within(items, HE_COUNT(items), &options, &he_allocator_default, &result));
+    seconds = (double)(he_thread_cpu_ns() - begin_ns) * 1e-9;
+    ck_assert(he_pack_is_valid(items, HE_COUNT(items), 1));
+    ck_assert_uint_ge(result.total_bytes, 1u << 30);
+    ck_assert_msg(seconds < 0.5, "0.1 s took %.2f s", seconds);
+}
+END_TEST
+
+START_TEST(a_search_out_of_memory_leaves_nothing_behind)
+{
+    he_status status = HE_ERR_NO_MEMORY;
+    struct he_pack_item items[60];
+    struct he_pack_options greedy = { .alignment = 1, .is_greedy = true };
+    struct he_pack_result easy = { 0 };
+    size_t n;
+
+    for (uint64_t seed = 1; easy.total_bytes <= 5000; seed++) {
+        uint64_t state = seed;
+
+        cut_rectangle(items, 60, 300, 5000, &state);
+        must(he_pack_within(items, 60, &greedy, &he_allocator_default, &easy));
+    }
+    for (n = 0; status != HE_OK; n++) {
+        struct failing_alloc failing;
+        struct he_pack_result result;
+
+        failing_alloc_init(&failing, n);
+        status = he_pack_within(items, 60, &exact, &failing.alloc, &result);
+        ck_assert(status == HE_OK || status == HE_ERR_NO_MEMORY);
+        ck_assert_uint_eq(failing.live, 0);
+        ck_assert_uint_eq(result.total_bytes > 0, status == HE_OK);
+    }
+    ck_assert_msg(n > 8, "the search was not reached: %zu allocations", n);
+}
+END_TEST
+
+START_TEST(odd_alignments_are_refused)
+{
+    struct he_pack_item item = { 10, 0, 0, 0 };
+    struct he_pack_options options = { .alignment = 48 };
+    struct he_pack_result result;
+
+    ck_assert_int_eq(he_pack_within(&item, 1, &options, &he_allocator_default, &result),
+                     HE_ERR_INVALID);
+    options.alignment = 4096;
+    must(he_pack_within(&item, 1, &options, &he_allocator_default, &result));
+    ck_assert_uint_eq(result.total_bytes, 4096);
+}
+END_TEST
+
+/* --- Pairs --- */
+
+/* Lists of the pairs that @meets says. */
+static struct he_pack_graph make_graph(size_t count, const bool (*meets)[FEW], size_t *begin,
+                                       uint32_t *near)
+{
+    begin[0] = 0;
+    for (size_t k = 0; k < count; k++) {
+        begin[k + 1] = begin[k];
+        for (size_t other = 0; other < count; other++) {
+            if (other != k && meets[k][other])
+                near[begin[k + 1]++] = (uint32_t)other;
+        }
+    }
+    return (struct he_pack_graph){ begin, near };
+}
+
+START_TEST(pairs_that_meet_lie_apart_and_nearly_as_tightly_as_any_order_does)
+{
+    uint64_t state = 17;
+    unsigned worse = 0;
+
+    for (int round = 0; round < 400; round++) {
+        size_t count = 1 + pick(&state, FEW - 1), optimum, begin[FEW + 1];
+        struct he_pack_item items[FEW], tried[FEW];
+        struct he_pack_options options = { .alignment = 1 };
+        struct he_pack_graph graph;
+        struct he_pack_result result;
+        bool is_in[FEW] = { false }, meets[FEW][FEW] = { { false } };
+        uint32_t near[FEW * FEW];
+
+        for (size_t k = 0; k < count; k++) {
+            items[k] = (struct he_pack_item){ .bytes = pick(&state, 12) };
+            for (size_t other = 0; other < k; other++)
+                meets[k][other] = meets[other][k] = pick(&state, 2);
+        }
+        graph = make_graph(count, (const bool (*)[FEW])meets, begin, near);
+        memcpy(tried, items, sizeof tried);
+        optimum = smallest_total(tried, count, 0, is_in, (const bool (*)[FEW])meets);
+        options.capacity = optimum;
+        must(he_pack_pairs(items, count, &graph, 0, &options, &he_allocator_default, &result));
+        ck_assert_uint_ge(result.total_bytes, optimum);
+        worse += result.total_bytes > optimum;
+        for (size_t a = 0; a < count; a++) {
+            ck_assert_uint_le(items[a].offset + items[a].bytes, result.total_bytes);
+            for (size_t b = 0; b < a; b++)
+                ck_assert(!meets[a][b] || !items[a].bytes || !items[b].bytes ||
+                          items[a].offset >= items[b].offset + items[b].bytes ||
+                          items[b].offset >= items[a].offset + items[a].bytes);
+        }
+    }
+    ck_assert_msg(worse == 0, "%u of 400 are larger than they need be", worse);
 }
 END_TEST
 
@@ -191,6 +514,17 @@ int main(void)
     tcase_add_test(tc, random_sets_are_packed_validly_and_near_the_bound);
     tcase_add_test(tc, thirty_thousand_buffers_take_little_time);
     tcase_add_test(tc, out_of_memory_is_reported_and_leaves_nothing_behind);
+    tcase_add_test(tc, few_buffers_are_packed_as_tightly_as_any_order_does);
+    tcase_add_test(tc, where_the_peak_cannot_be_reached_the_optimum_is_proven);
+    tcase_add_test(tc, one_part_above_its_peak_is_the_bound_of_all);
+    tcase_add_loop_test(tc, sets_without_gaps_are_packed_without_gaps, 0, 20);
+    tcase_add_test(tc, greedy_orders_alone_leave_gaps);
+    tcase_add_test(tc, a_capacity_is_enough);
+    tcase_add_test(tc, the_same_seed_gives_the_same_packing);
+    tcase_add_test(tc, a_time_limit_is_kept);
+    tcase_add_test(tc, a_search_out_of_memory_leaves_nothing_behind);
+    tcase_add_test(tc, odd_alignments_are_refused);
+    tcase_add_test(tc, pairs_that_meet_lie_apart_and_nearly_as_tightly_as_any_order_does);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
