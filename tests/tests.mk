@@ -3,7 +3,8 @@
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_random_dags
 TESTS += tests/unit/test_random_dags
-tests_unit_test_random_dags_SOURCES = tests/unit/test_random_dags.c
+tests_unit_test_random_dags_SOURCES = tests/unit/test_random_dags.c \
+	tests/support/random_cut.c tests/support/random_cut.h
 tests_unit_test_random_dags_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_random_dags_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_random_dags_LDADD = $(TEST_LIBS)

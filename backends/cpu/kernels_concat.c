@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Concat and Split: each part is one strided copy into, or out of, the whole. */
+/* Concat and Split: each part is one strided copy into, or out of, the whole; none where the
+ * planner has put the part inside the whole. */
 #include "move.h"
 
 /* A view of @count steps of @whole along @axis from @begin. */
@@ -50,7 +51,8 @@ static he_status run_concat(struct cpu_call *call)
     for (k = 0; k < call->in_count; k++) {
         count = call->in[k].shape.dims[axis];
         part = part_of(out, axis, begin, count);
-        cpu_tensor_copy(call->team, &call->in[k], &part);
+        if (part.data != call->in[k].data)
+            cpu_tensor_copy(call->team, &call->in[k], &part);
         begin += count;
     }
     return HE_OK;
@@ -115,7 +117,8 @@ static he_status run_split(struct cpu_call *call)
             if (status != HE_OK)
                 return status;
             part = part_of(in, axis, begin, count);
-            cpu_tensor_copy(call->team, &part, &call->out[k]);
+            if (part.data != call->out[k].data)
+                cpu_tensor_copy(call->team, &part, &call->out[k]);
         }
         begin += count;
     }

@@ -95,6 +95,8 @@ static he_status run_slice(struct cpu_call *call)
     status = cpu_expect_output(call, 0, in->dtype, &shape);
     if (status != HE_OK)
         return status;
+    if (src == out->data)
+        return HE_OK; /* the planner has put the part inside the whole */
     for (k = 0; k < shape.rank; k++)
         cpu_box_add(&box, shape.dims[k], stride[k], out->strides[k] * size);
     cpu_box_copy(call->team, (size_t)size, &box, src, out->data);

@@ -64,6 +64,14 @@ static enum he_dtype task_dtype(const struct he_graph *graph, const struct he_ta
     return HE_FLOAT32;
 }
 
+/* In host memory a part of a tensor is a place in it (src/plan/memory.c). */
+static bool is_free(const struct he_graph *graph, const struct he_task *task,
+                    const struct he_machine_device *device)
+{
+    return (device->caps & HE_CAP_HOST_MEMORY) && task->work.work_class == HE_WORK_MOVE &&
+           he_graph_is_in_place(graph, task);
+}
+
 static void roofline(const struct he_graph *graph, const struct he_task *task,
                      const struct he_machine_device *device, struct he_cost *cost)
 {
@@ -71,7 +79,7 @@ static void roofline(const struct he_graph *graph, const struct he_task *task,
     double peak = peak_for(device, task_dtype(graph, task));
     double bandwidth = device->bandwidth > 0 ? device->bandwidth : DEFAULT_BANDWIDTH;
 
-    if (work->work_class == HE_WORK_NONE)
+    if (work->work_class == HE_WORK_NONE || is_free(graph, task, device))
         return;
     if (peak > 0)
         cost->compute_seconds = work->flops / (peak * efficiency[work->work_class].compute);
@@ -117,7 +125,7 @@ void he_cost_task(const struct he_graph *graph, const struct he_task *task,
         return;
     }
     roofline(graph, task, device, out);
-    if (!on->store || task->work.work_class == HE_WORK_NONE)
+    if (!on->store || task->work.work_class == HE_WORK_NONE || is_free(graph, task, device))
         return;
     if (he_cost_store_get(on->store, on->fingerprint, he_cost_signature(graph, task), &seconds,
                           &spread)) {

@@ -144,8 +144,12 @@ static he_status plan_with_hints(struct he_engine *engine, const struct he_model
     }
     for (size_t k = 0; k < count; k++)
         respected += !hints[k].problem;
-    status = he_plan_create(graph, engine->machine, problem, costs, strategy, options,
-                            &engine->alloc, out);
+    /* Hints speak of whole nodes: with them every task stays as it is. */
+    if (count > 0)
+        status = he_plan_create(graph, engine->machine, problem, costs, strategy, options,
+                                &engine->alloc, out);
+    else
+        status = he_engine_plan(engine, strategy, options, graph, problem, costs, out);
     if (status == HE_OK) {
         (*out)->hints = hints;
         (*out)->hint_count = count;
@@ -154,6 +158,39 @@ static he_status plan_with_hints(struct he_engine *engine, const struct he_model
                                        "{hints: ignore} plans without)", respected);
     }
     return status;
+}
+
+/* Cuts the tasks that a saved plan has in parts. Replaces graph, problem and costs. */
+static he_status cut_as_saved(struct he_engine *engine, const char *path,
+                              const struct he_file *file, struct he_arena *arena,
+                              struct he_graph **graph, struct he_problem **problem,
+                              struct he_cost **costs)
+{
+    struct he_problem *cut_problem;
+    struct he_shard *shards;
+    struct he_graph *cut;
+    size_t count;
+    he_status status = he_plan_read_cuts(path, file->data, file->size, *problem, arena, &shards,
+                                         &count);
+
+    if (status != HE_OK || count == 0)
+        return status;
+    status = he_graph_shard(*graph, shards, count, &engine->alloc, &cut);
+    if (status != HE_OK)
+        return he_error_prefix(status, "%s", path);
+    status = he_graph_fill_shards(cut);
+    if (status == HE_OK)
+        status = he_cost_build(cut, engine->machine, engine->devs, engine->store, &engine->alloc,
+                               &cut_problem, costs);
+    if (status != HE_OK) {
+        he_graph_destroy(cut);
+        return status;
+    }
+    he_graph_destroy(*graph);
+    he_problem_destroy(*problem);
+    *graph = cut;
+    *problem = cut_problem;
+    return HE_OK;
 }
 
 /* Uses the placement of a saved plan. Takes graph and problem. */
@@ -169,7 +206,10 @@ static he_status plan_from_file(struct he_engine *engine, const char *path, stru
     he_arena_init(&arena, &engine->alloc);
     status = he_file_map(path, &file);
     if (status == HE_OK) {
-        status = he_plan_read_placement(path, file.data, file.size, problem, &arena, &placement);
+        status = cut_as_saved(engine, path, &file, &arena, &graph, &problem, &costs);
+        if (status == HE_OK)
+            status = he_plan_read_placement(path, file.data, file.size, problem, &arena,
+                                            &placement);
         he_file_unmap(&file);
     }
     if (status == HE_OK) {

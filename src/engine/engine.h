@@ -27,6 +27,13 @@ struct he_engine {
 /* The open device, opened now if need be. */
 he_status he_engine_device(struct he_engine *engine, uint32_t index, struct he_device **out) HE_MUST_CHECK;
 
+/* Plans the graph, or one with heavy tasks cut when that is predicted to be better (cut.c). Takes
+ * graph and problem, also on failure. */
+he_status he_engine_plan(struct he_engine *engine, const char *strategy,
+                         const struct he_place_options *options, struct he_graph *graph,
+                         struct he_problem *problem, struct he_cost *costs,
+                         struct he_plan **out) HE_MUST_CHECK;
+
 /* Runs single nodes on @dev (a host-memory device that takes dynamic shapes). */
 struct he_evaluator he_device_evaluator(struct he_device *dev);
 

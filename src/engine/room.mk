@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 libhe_la_SOURCES += \
 	src/engine/analyze.c \
+	src/engine/cut.c \
 	src/engine/engine.c src/engine/engine.h \
 	src/engine/evaluate.c \
 	src/engine/measure.c \

@@ -16,19 +16,20 @@ struct he_place_ref he_context_locate(const struct run_context *context, uint32_
 {
     const struct he_plan *plan = context->session->plan;
     const struct he_home *root = &plan->homes[plan->homes[home].root];
+    size_t shift = plan->homes[home].shift;
 
     switch (root->kind) {
     case HE_HOME_INPUT:
-        return (struct he_place_ref){ NULL, context->inputs[root->index], 0 };
+        return (struct he_place_ref){ NULL, context->inputs[root->index], shift };
     case HE_HOME_OUTPUT:
-        return (struct he_place_ref){ NULL, context->outputs[root->index], 0 };
+        return (struct he_place_ref){ NULL, context->outputs[root->index], shift };
     case HE_HOME_DYNAMIC:
         return (struct he_place_ref){ NULL, context->dynamics[root->index].data, 0 };
     case HE_HOME_ARENA:
         break;
     }
     return (struct he_place_ref){ memory_device(context->session, root->memory),
-                                  context->arenas[root->memory], root->offset };
+                                  context->arenas[root->memory], root->offset + shift };
 }
 
 static struct he_binding binding_of(const struct run_context *context, uint32_t home)
@@ -148,7 +149,8 @@ he_status he_context_arm(struct run_context *context)
     for (size_t k = 0; k < session->border_slot_count; k++) {
         const struct border_slot *border = &session->border_slots[k];
         struct he_binding binding = { .buffer = border->is_input ? context->inputs[border->index]
-                                                                 : context->outputs[border->index] };
+                                                                 : context->outputs[border->index],
+                                      .offset = border->shift };
         he_status status;
 
         status = he_device_instance_set(session->lanes[plan->regions[border->region].lane].dev,

@@ -99,6 +99,7 @@ struct lane {
 struct border_slot {
     uint32_t region, slot, index;
     bool is_input;
+    size_t shift; /* a part of the tensor: where it begins */
 };
 
 struct he_session {

@@ -95,7 +95,7 @@ static he_status find_border_slots(struct he_session *session)
                 continue;
             session->border_slots[session->border_slot_count++] = (struct border_slot){
                 .region = r, .slot = k, .index = root->index,
-                .is_input = root->kind == HE_HOME_INPUT };
+                .is_input = root->kind == HE_HOME_INPUT, .shift = home->shift };
         }
     }
     return HE_OK;

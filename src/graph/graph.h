@@ -74,4 +74,16 @@ void he_graph_choose_layouts(const struct he_region *region, struct he_slot *slo
  * in a plain layout; *input is that value. */
 bool he_graph_is_view(const struct he_graph *graph, const struct he_node *node, uint32_t *input);
 
+/* One value is a run of another's bytes. */
+struct he_value_part {
+    uint32_t whole, part; /* values */
+    size_t offset;        /* bytes */
+};
+/* The @k-th such pair that @node (Slice, Split, Concat) makes when both values are in @layout:
+ * then nothing needs to move. False when there is none. */
+bool he_graph_part(const struct he_graph *graph, const struct he_node *node, uint32_t k,
+                   enum he_layout layout, struct he_value_part *out);
+/* True when a task is one node that moves nothing in one memory, whatever the layout. */
+bool he_graph_is_in_place(const struct he_graph *graph, const struct he_task *task);
+
 #endif

@@ -10,6 +10,7 @@ libhe_la_SOURCES += \
 	src/graph/infer.c \
 	src/graph/infer_control.c \
 	src/graph/layout.c \
+	src/graph/parts.c \
 	src/graph/inline_if.c \
 	src/graph/input_shapes.c \
 	src/graph/patterns_activation.c \
@@ -21,7 +22,8 @@ libhe_la_SOURCES += \
 	src/graph/patterns_pad.c \
 	src/graph/prepare.c \
 	src/graph/rewrite.c src/graph/rewrite.h \
-	src/graph/shard.c src/graph/shard.h src/graph/shard_rules.c src/graph/shard_window.c \
+	src/graph/shard.c src/graph/shard.h src/graph/shard_write.h \
+	src/graph/shard_rules.c src/graph/shard_values.c src/graph/shard_window.c \
 	src/graph/simplify.c \
 	src/graph/sort.c \
 	src/graph/store.c src/graph/store.h \
@@ -34,6 +36,7 @@ check_PROGRAMS += $(graph_tests)
 TESTS += $(graph_tests)
 model_text = tests/support/model_text.c tests/support/model_text.h
 graph_run = tests/support/graph_run.c tests/support/graph_run.h
+random_cut = tests/support/random_cut.c tests/support/random_cut.h
 
 tests_unit_test_graph_build_SOURCES = tests/unit/test_graph_build.c $(model_text) $(failing_alloc)
 tests_unit_test_graph_build_CPPFLAGS = $(TEST_CPPFLAGS)
@@ -51,12 +54,12 @@ tests_unit_test_graph_tasks_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_graph_tasks_LDADD = $(TEST_LIBS)
 
 tests_unit_test_graph_shard_SOURCES = tests/unit/test_graph_shard.c $(model_text) $(graph_run) \
-	$(failing_alloc)
+	$(random_cut) $(failing_alloc)
 tests_unit_test_graph_shard_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_graph_shard_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_graph_shard_LDADD = $(TEST_LIBS)
 
-tests_unit_test_graph_models_SOURCES = tests/unit/test_graph_models.c $(graph_run)
+tests_unit_test_graph_models_SOURCES = tests/unit/test_graph_models.c $(graph_run) $(random_cut)
 tests_unit_test_graph_models_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_graph_models_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_graph_models_LDADD = $(TEST_LIBS)

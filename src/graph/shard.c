@@ -2,318 +2,15 @@
 /*
  * A graph written anew with some of its tasks cut. Tasks are taken in their order; one that is
  * not cut is copied, one that is cut becomes its nodes once per part, back to front from the
- * part of its result to what that needs of its inputs (shard_rules.c).
- *
- * A value of the old graph may be there whole, in parts, or both. Whoever wants a piece of it
- * gets, the first that is there: the part with just these bounds, a piece made before, a Slice
- * of the whole, a Slice of the part that covers it, a Concat of what it takes of several parts
- * (the halo). Whoever wants the whole gets the Concat of the parts. So tasks that are cut alike
- * hand over part by part, and nothing needs to be taken apart again.
+ * part of its result to what that needs of its inputs (shard_rules.c). Who reads which piece of
+ * what is shard_values.c.
  */
-#include "graph/shard.h"
-
 #include <inttypes.h>
 #include <string.h>
 
-#include "graph/store.h"
+#include "graph/shard_write.h"
 
-/* A piece of a value: one of its parts, or a slice made for somebody. */
-struct piece {
-    uint32_t axis, value; /* the new graph's */
-    int64_t begin, end;
-    struct piece *next;
-};
-
-/* A panel of a constant that is no plain run of its bytes. */
-struct he_panel {
-    uint32_t value;
-    const char *from; /* the first of @rows runs of @run_bytes, @step_bytes apart */
-    size_t rows, run_bytes, step_bytes;
-    struct he_panel *next;
-};
-
-struct writer {
-    const struct he_graph *base;
-    struct he_graph *graph;
-    struct he_arena scratch;
-    uint32_t *whole;       /* per value of the base: the new one, HE_NONE while there is none */
-    struct piece **parts;  /* per value of the base: its parts in order, when it was cut */
-    struct piece **slices; /* per value of the base: pieces made for somebody */
-    const struct he_node_part **node_parts;
-    uint32_t node_part_capacity;
-};
-
-/* --- New nodes --- */
-
-static he_status add_node(struct writer *w, const struct he_node *like, uint32_t input_count,
-                          const char *name, uint32_t *out)
-{
-    struct he_node *node;
-    uint32_t *inputs = he_graph_indices(w->graph, input_count);
-    uint32_t *outputs = he_graph_indices(w->graph, like->output_count);
-    he_status status = inputs && outputs ? he_graph_add_node(w->graph, out) : he_no_memory();
-
-    if (status != HE_OK)
-        return status;
-    node = &w->graph->nodes[*out];
-    *node = *like;
-    if (name)
-        node->name = name;
-    node->inputs = inputs;
-    node->input_count = input_count;
-    node->outputs = outputs;
-    node->task = HE_NONE;
-    return HE_OK;
-}
-
-/* Ties @value to output 0 of @node; its shape follows from the node's inputs and must be @shape. */
-static he_status set_output(struct writer *w, uint32_t node, uint32_t value,
-                            const struct he_shape *shape)
-{
-    he_status status;
-
-    w->graph->nodes[node].outputs[0] = value;
-    w->graph->values[value].producer = node;
-    status = he_graph_infer_node(w->graph, &w->graph->nodes[node]);
-    if (status == HE_OK && !he_shape_equal(&w->graph->values[value].shape, shape))
-        status = he_error_set(HE_ERR_INTERNAL, "%s: a part has another shape than was planned",
-                              he_node_label(w->graph, &w->graph->nodes[node]));
-    return status;
-}
-
-static he_status add_ints(struct writer *w, const int64_t *ints, uint32_t count, uint32_t *out)
-{
-    const struct he_shape shape = { .rank = 1, .dims = { count } };
-    void *data = he_arena_copy(he_graph_arena(w->graph), ints, count * sizeof *ints);
-
-    if (!data)
-        return he_no_memory();
-    return he_graph_add_constant(w->graph, "", HE_INT64, &shape, data, count * sizeof *ints, out);
-}
-
-/* What to call a value that may have lost its name. */
-static const char *value_name(const struct writer *w, uint32_t value)
-{
-    const struct he_value *v = &w->base->values[value];
-    const struct he_node *maker = v->producer == HE_NONE ? NULL : &w->base->nodes[v->producer];
-
-    if (v->name[0] || !maker)
-        return v->name;
-    return maker->name[0] ? maker->name : maker->op;
-}
-
-static he_status add_slice(struct writer *w, uint32_t from, uint32_t axis, int64_t begin,
-                           int64_t end, const char *name, uint32_t *out)
-{
-    const struct he_node slice = { .op = "Slice", .domain = "", .opset = 13, .output_count = 1,
-                                   .explicit_input_count = 4 };
-    struct he_shape shape = w->graph->values[from].shape;
-    uint32_t inputs[4] = { from }, node;
-    int64_t which = axis;
-    he_status status = add_ints(w, &begin, 1, &inputs[1]);
-
-    shape.dims[axis] = end - begin;
-    if (status == HE_OK)
-        status = add_ints(w, &end, 1, &inputs[2]);
-    if (status == HE_OK)
-        status = add_ints(w, &which, 1, &inputs[3]);
-    if (status == HE_OK)
-        status = he_graph_add_value(w->graph, "", out);
-    if (status == HE_OK)
-        status = add_node(w, &slice, 4, name, &node);
-    if (status != HE_OK)
-        return status;
-    memcpy(w->graph->nodes[node].inputs, inputs, sizeof inputs);
-    return set_output(w, node, *out, &shape);
-}
-
-/* Joins @count values along @axis into @out, whose shape is known. */
-static he_status add_concat(struct writer *w, const uint32_t *values, uint32_t count,
-                            uint32_t axis, const char *name, uint32_t out)
-{
-    const struct he_node concat = { .op = "Concat", .domain = "", .opset = 13, .output_count = 1,
-                                    .explicit_input_count = count };
-    struct he_shape shape = w->graph->values[out].shape;
-    struct he_attr *attr = he_arena_alloc(he_graph_arena(w->graph), 1, sizeof *attr);
-    uint32_t node;
-    he_status status = attr ? add_node(w, &concat, count, name, &node) : he_no_memory();
-
-    if (status != HE_OK)
-        return status;
-    *attr = (struct he_attr){ .name = "axis", .kind = HE_ATTR_INT, .count = 1, .i = axis };
-    w->graph->nodes[node].attrs = attr;
-    w->graph->nodes[node].attr_count = 1;
-    memcpy(w->graph->nodes[node].inputs, values, count * sizeof *values);
-    return set_output(w, node, out, &shape);
-}
-
-/* --- Values, whole and in pieces --- */
-
-/* The same value in the new graph, with no maker yet. */
-static he_status copy_value(struct writer *w, uint32_t v, uint32_t *out)
-{
-    he_status status = he_graph_add_value(w->graph, w->base->values[v].name, out);
-
-    if (status != HE_OK)
-        return status;
-    w->graph->values[*out] = w->base->values[v];
-    w->graph->values[*out].producer = HE_NONE;
-    return HE_OK;
-}
-
-static he_status get_whole(struct writer *w, uint32_t v, uint32_t *out)
-{
-    uint32_t count = 0, *values;
-    const char *name;
-    he_status status;
-
-    if (w->whole[v] == HE_NONE) {
-        status = copy_value(w, v, &w->whole[v]);
-        for (const struct piece *p = w->parts[v]; p; p = p->next)
-            count++;
-        if (status == HE_OK && count > 0) {
-            values = he_arena_alloc(&w->scratch, count, sizeof *values);
-            name = he_arena_printf(he_graph_arena(w->graph), "%s[join]", value_name(w, v));
-            if (!values || !name)
-                return he_no_memory();
-            count = 0;
-            for (const struct piece *p = w->parts[v]; p; p = p->next)
-                values[count++] = p->value;
-            status = add_concat(w, values, count, w->parts[v]->axis, name, w->whole[v]);
-        }
-        if (status != HE_OK)
-            return status;
-    }
-    *out = w->whole[v];
-    return HE_OK;
-}
-
-/* A panel of a constant is a constant: in place where its bytes are a plain run. */
-static he_status cut_constant(struct writer *w, uint32_t v, uint32_t axis, int64_t begin,
-                              int64_t end, uint32_t *out)
-{
-    const struct he_value *whole = &w->base->values[v];
-    struct he_shape shape = whole->shape;
-    size_t inner = he_dtype_bits(whole->dtype) / 8, outer = 1;
-    struct he_panel *panel;
-    he_status status;
-
-    for (uint32_t d = 0; d < shape.rank; d++) {
-        if (d < axis)
-            outer *= (size_t)shape.dims[d];
-        else if (d > axis)
-            inner *= (size_t)shape.dims[d];
-    }
-    shape.dims[axis] = end - begin;
-    if (outer == 1)
-        return he_graph_add_constant(w->graph, whole->name, whole->dtype, &shape,
-                                     (const char *)whole->data + (size_t)begin * inner,
-                                     (size_t)(end - begin) * inner, out);
-    panel = he_arena_alloc(he_graph_arena(w->graph), 1, sizeof *panel);
-    status = panel ? he_graph_add_constant(w->graph, whole->name, whole->dtype, &shape,
-                                           whole->data, outer * (size_t)(end - begin) * inner, out)
-                   : he_no_memory();
-    if (status != HE_OK)
-        return status;
-    w->graph->values[*out].has_known_ints = false;
-    *panel = (struct he_panel){ .value = *out,
-                                .from = (const char *)whole->data + (size_t)begin * inner,
-                                .rows = outer,
-                                .run_bytes = (size_t)(end - begin) * inner,
-                                .step_bytes = (size_t)whole->shape.dims[axis] * inner,
-                                .next = he_graph_store(w->graph)->panels };
-    he_graph_store(w->graph)->panels = panel;
-    return HE_OK;
-}
-
-/* What of the parts of @v lies in @begin..@end, joined where it is of several. */
-static he_status gather_pieces(struct writer *w, uint32_t v, uint32_t axis, int64_t begin,
-                               int64_t end, const char *name, uint32_t *out)
-{
-    uint32_t count = 0, *values;
-    he_status status = HE_OK;
-
-    for (const struct piece *p = w->parts[v]; p; p = p->next)
-        count += p->begin < end && p->end > begin;
-    values = he_arena_alloc(&w->scratch, count, sizeof *values);
-    if (!values)
-        return he_no_memory();
-    count = 0;
-    for (const struct piece *p = w->parts[v]; p && status == HE_OK; p = p->next) {
-        int64_t low = begin > p->begin ? begin : p->begin, high = end < p->end ? end : p->end;
-        const char *piece_name;
-
-        if (low >= high)
-            continue;
-        values[count++] = p->value;
-        if (low == p->begin && high == p->end)
-            continue;
-        piece_name = he_arena_printf(he_graph_arena(w->graph), "%s[%" PRId64 ":%" PRId64 "]",
-                                     value_name(w, v), low, high);
-        status = piece_name ? add_slice(w, p->value, axis, low - p->begin, high - p->begin,
-                                        piece_name, &values[count - 1])
-                            : he_no_memory();
-    }
-    *out = values[0];
-    if (status != HE_OK || count == 1)
-        return status;
-    status = copy_value(w, v, out);
-    if (status != HE_OK)
-        return status;
-    w->graph->values[*out].name = "";
-    w->graph->values[*out].is_output = false;
-    w->graph->values[*out].has_known_ints = false;
-    w->graph->values[*out].shape.dims[axis] = end - begin;
-    return add_concat(w, values, count, axis, name, *out);
-}
-
-static const struct piece *find_piece(const struct piece *list, uint32_t axis, int64_t begin,
-                                      int64_t end)
-{
-    while (list && (list->axis != axis || list->begin != begin || list->end != end))
-        list = list->next;
-    return list;
-}
-
-static he_status get_piece(struct writer *w, uint32_t v, uint32_t axis, int64_t begin, int64_t end,
-                           uint32_t *out)
-{
-    const struct he_value *whole = &w->base->values[v];
-    const struct piece *found = find_piece(w->parts[v], axis, begin, end);
-    struct piece *piece;
-    const char *name;
-    he_status status;
-
-    if (begin == 0 && end == whole->shape.dims[axis])
-        return get_whole(w, v, out);
-    if (!found)
-        found = find_piece(w->slices[v], axis, begin, end);
-    if (found) {
-        *out = found->value;
-        return HE_OK;
-    }
-    name = he_arena_printf(he_graph_arena(w->graph), "%s[%" PRId64 ":%" PRId64 "]",
-                           value_name(w, v), begin, end);
-    piece = he_arena_alloc(&w->scratch, 1, sizeof *piece);
-    if (!name || !piece)
-        return he_no_memory();
-    if (whole->data) {
-        status = cut_constant(w, v, axis, begin, end, out);
-    } else if (w->whole[v] == HE_NONE && w->parts[v] && w->parts[v]->axis == axis) {
-        status = gather_pieces(w, v, axis, begin, end, name, out);
-    } else {
-        status = get_whole(w, v, out);
-        if (status == HE_OK)
-            status = add_slice(w, *out, axis, begin, end, name, out);
-    }
-    *piece = (struct piece){ axis, *out, begin, end, w->slices[v] };
-    w->slices[v] = piece;
-    return status;
-}
-
-/* --- Tasks --- */
-
-static he_status copy_node(struct writer *w, const struct he_node *node)
+static he_status copy_node(struct he_shard_writer *w, const struct he_node *node)
 {
     uint32_t n, *inputs = he_arena_alloc(&w->scratch, node->input_count, sizeof *inputs);
     he_status status = inputs ? HE_OK : he_no_memory();
@@ -321,10 +18,10 @@ static he_status copy_node(struct writer *w, const struct he_node *node)
     for (uint32_t k = 0; status == HE_OK && k < node->input_count; k++) {
         inputs[k] = HE_NONE;
         if (node->inputs[k] != HE_NONE)
-            status = get_whole(w, node->inputs[k], &inputs[k]);
+            status = he_shard_get_whole(w, node->inputs[k], &inputs[k]);
     }
     if (status == HE_OK)
-        status = add_node(w, node, node->input_count, NULL, &n);
+        status = he_shard_add_node(w, node, node->input_count, NULL, &n);
     if (status == HE_OK)
         memcpy(w->graph->nodes[n].inputs, inputs, node->input_count * sizeof *inputs);
     for (uint32_t k = 0; status == HE_OK && k < node->output_count; k++) {
@@ -332,7 +29,7 @@ static he_status copy_node(struct writer *w, const struct he_node *node)
 
         if (!he_node_has_output(node, k))
             continue;
-        status = copy_value(w, node->outputs[k], &value);
+        status = he_shard_copy_value(w, node->outputs[k], &value);
         if (status != HE_OK)
             return status;
         w->whole[node->outputs[k]] = value;
@@ -381,12 +78,14 @@ static he_status plan_part(const struct he_graph *graph, const struct he_task *t
                 continue;
             /* What flows inside the task is computed once, so all readings must agree. */
             if (need->axis == HE_NONE ||
-                (seen.axis != HE_NONE && memcmp(&seen, need, sizeof seen) != 0))
+                (seen.axis != HE_NONE &&
+                 (seen.axis != need->axis || seen.begin != need->begin || seen.end != need->end)))
                 return HE_OK;
             seen = *need;
         }
         if (k)
-            ranges[k - 1] = (struct range){ .axis = seen.axis, .begin = seen.begin, .end = seen.end };
+            ranges[k - 1] =
+                (struct range){ .axis = seen.axis, .begin = seen.begin, .end = seen.end };
         if (k && seen.axis == HE_NONE)
             return HE_OK;
     }
@@ -394,24 +93,55 @@ static he_status plan_part(const struct he_graph *graph, const struct he_task *t
     return HE_OK;
 }
 
-bool he_graph_can_shard(const struct he_graph *graph, uint32_t task, uint32_t axis, int64_t begin,
-                        int64_t end)
+/* What of each input of the task its nodes read together. */
+static void sum_needs(const struct he_graph *graph, const struct he_task *task,
+                      const struct range *ranges, struct he_shard_need *needs)
+{
+    for (uint32_t i = 0; i < task->input_count; i++) {
+        bool is_first = true;
+
+        for (uint32_t k = 0; k < task->node_count; k++) {
+            const struct he_node *node = &graph->nodes[task->nodes[k]];
+
+            for (uint32_t j = 0; j < node->input_count; j++) {
+                const struct he_shard_need *need = &ranges[k].needs[j];
+
+                if (node->inputs[j] != task->inputs[i])
+                    continue;
+                if (is_first)
+                    needs[i] = *need;
+                else if (needs[i].axis != need->axis)
+                    needs[i].axis = HE_NONE;
+                if (need->begin < needs[i].begin)
+                    needs[i].begin = need->begin;
+                if (need->end > needs[i].end)
+                    needs[i].end = need->end;
+                is_first = false;
+            }
+        }
+    }
+}
+
+he_status he_graph_can_shard(const struct he_graph *graph, uint32_t task, uint32_t axis,
+                             int64_t begin, int64_t end, struct he_shard_need *needs, bool *out)
 {
     struct range *ranges;
     struct he_arena arena;
-    bool is_possible;
     he_status status;
 
+    *out = false;
     if (graph->tasks[task].output_count != 1)
-        return false;
+        return HE_OK;
     he_arena_init(&arena, &he_graph_arena(graph)->alloc);
-    status = plan_part(graph, &graph->tasks[task], axis, begin, end, &arena, &ranges, &is_possible);
+    status = plan_part(graph, &graph->tasks[task], axis, begin, end, &arena, &ranges, out);
+    if (status == HE_OK && *out && needs)
+        sum_needs(graph, &graph->tasks[task], ranges, needs);
     he_arena_fini(&arena);
-    return status == HE_OK && is_possible;
+    return status;
 }
 
 /* The attributes of a part: its own padding and groups. */
-static he_status patch_attrs(struct writer *w, struct he_node *node,
+static he_status patch_attrs(struct he_shard_writer *w, struct he_node *node,
                              const struct he_shard_patch *patch)
 {
     struct he_arena *arena = he_graph_arena(w->graph);
@@ -431,30 +161,32 @@ static he_status patch_attrs(struct writer *w, struct he_node *node,
             attrs[count++] = node->attrs[k];
     }
     if (patch->has_pads) {
-        const int64_t *pads = he_arena_copy(arena, patch->pads,
-                                            patch->pad_count * sizeof *patch->pads);
+        const int64_t *pads =
+            he_arena_copy(arena, patch->pads, patch->pad_count * sizeof *patch->pads);
 
         if (!pads)
             return he_no_memory();
-        attrs[count++] = (struct he_attr){ .name = "pads", .kind = HE_ATTR_INTS,
-                                           .count = patch->pad_count, .ints = pads };
+        attrs[count++] = (struct he_attr){
+            .name = "pads", .kind = HE_ATTR_INTS, .count = patch->pad_count, .ints = pads
+        };
     }
     if (patch->group)
-        attrs[count++] = (struct he_attr){ .name = "group", .kind = HE_ATTR_INT, .count = 1,
-                                           .i = patch->group };
+        attrs[count++] =
+            (struct he_attr){ .name = "group", .kind = HE_ATTR_INT, .count = 1, .i = patch->group };
     node->attrs = attrs;
     node->attr_count = count;
     return HE_OK;
 }
 
-static he_status note_part(struct writer *w, uint32_t node, const struct he_node_part *part)
+static he_status note_part(struct he_shard_writer *w, uint32_t node,
+                           const struct he_node_part *part)
 {
     void *array = (void *)w->node_parts;
     he_status status = HE_OK;
 
     while (status == HE_OK && node >= w->node_part_capacity) {
-        status = he_arena_grow(&w->scratch, &array, &w->node_part_capacity,
-                               w->node_part_capacity, sizeof *w->node_parts);
+        status = he_arena_grow(&w->scratch, &array, &w->node_part_capacity, w->node_part_capacity,
+                               sizeof *w->node_parts);
         w->node_parts = array;
     }
     if (status != HE_OK)
@@ -464,7 +196,7 @@ static he_status note_part(struct writer *w, uint32_t node, const struct he_node
 }
 
 /* One node of one part; @inner is what the node before it in the task made, or HE_NONE. */
-static he_status write_part_node(struct writer *w, const struct he_node *node,
+static he_status write_part_node(struct he_shard_writer *w, const struct he_node *node,
                                  const struct range *range, uint32_t inner, uint32_t inner_new,
                                  const struct he_node_part *part, const char *name, uint32_t *out)
 {
@@ -484,16 +216,17 @@ static he_status write_part_node(struct writer *w, const struct he_node *node,
         if (node->inputs[k] == inner)
             inputs[k] = inner_new;
         else if (k == 1 && range->patch.has_shape)
-            status = add_ints(w, shape.dims, shape.rank, &inputs[k]);
+            status = he_shard_add_ints(w, shape.dims, shape.rank, &inputs[k]);
         else if (need->axis == HE_NONE)
-            status = get_whole(w, node->inputs[k], &inputs[k]);
+            status = he_shard_get_whole(w, node->inputs[k], &inputs[k]);
         else
-            status = get_piece(w, node->inputs[k], need->axis, need->begin, need->end, &inputs[k]);
+            status = he_shard_get_piece(w, node->inputs[k], need->axis, need->begin, need->end,
+                                        &inputs[k]);
     }
     if (status == HE_OK)
         status = he_graph_add_value(w->graph, "", out);
     if (status == HE_OK)
-        status = add_node(w, node, count, name, &n);
+        status = he_shard_add_node(w, node, count, name, &n);
     if (status == HE_OK)
         status = note_part(w, n, part);
     if (status == HE_OK)
@@ -502,12 +235,11 @@ static he_status write_part_node(struct writer *w, const struct he_node *node,
         return status;
     memcpy(w->graph->nodes[n].inputs, inputs, count * sizeof *inputs);
     w->graph->nodes[n].output_count = 1;
-    return set_output(w, n, *out, &shape);
+    return he_shard_set_output(w, n, *out, &shape);
 }
 
-static he_status write_part(struct writer *w, const struct he_task *task,
-                            const struct he_shard *shard, const char *of, uint32_t k,
-                            uint32_t *out)
+static he_status write_part(struct he_shard_writer *w, const struct he_task *task,
+                            const struct he_shard *shard, const char *of, uint32_t k, uint32_t *out)
 {
     struct he_arena *arena = he_graph_arena(w->graph);
     struct he_node_part *part = he_arena_alloc(arena, 1, sizeof *part);
@@ -534,16 +266,16 @@ static he_status write_part(struct writer *w, const struct he_task *task,
     return status;
 }
 
-static he_status write_cut_task(struct writer *w, const struct he_shard *shard)
+static he_status write_cut_task(struct he_shard_writer *w, const struct he_shard *shard)
 {
     const struct he_task *task = &w->base->tasks[shard->task];
     const struct he_node *last = &w->base->nodes[task->nodes[task->node_count - 1]];
     const char *of = shard->name ? shard->name : w->base->nodes[task->anchor].name;
-    struct piece **end = &w->parts[last->outputs[0]];
+    struct he_piece **end = &w->parts[last->outputs[0]];
     he_status status = HE_OK;
 
     if (!of[0])
-        of = value_name(w, last->outputs[0]);
+        of = he_shard_value_name(w, last->outputs[0]);
     of = he_arena_string(he_graph_arena(w->graph), of, strlen(of));
     if (!of)
         return he_no_memory();
@@ -554,7 +286,8 @@ static he_status write_cut_task(struct writer *w, const struct he_shard *shard)
         *end = he_arena_alloc(&w->scratch, 1, sizeof **end);
         if (!*end)
             return he_no_memory();
-        **end = (struct piece){ shard->axis, value, shard->bounds[k], shard->bounds[k + 1], NULL };
+        **end =
+            (struct he_piece){ shard->axis, value, shard->bounds[k], shard->bounds[k + 1], NULL };
         end = &(*end)->next;
     }
     return status;
@@ -571,7 +304,8 @@ static he_status check_shard(const struct he_graph *base, const struct he_shard 
     task = &base->tasks[shard->task];
     result = &base->values[task->outputs[0]];
     if (result->shape.rank == HE_RANK_UNKNOWN || shard->axis >= result->shape.rank ||
-        shard->bounds[0] != 0 || shard->bounds[shard->part_count] != result->shape.dims[shard->axis])
+        shard->bounds[0] != 0 ||
+        shard->bounds[shard->part_count] != result->shape.dims[shard->axis])
         return he_error_set(HE_ERR_INVALID, "the parts of task %u are not those of its result",
                             shard->task);
     for (uint32_t k = 0; k < shard->part_count; k++) {
@@ -581,7 +315,7 @@ static he_status check_shard(const struct he_graph *base, const struct he_shard 
     return HE_OK;
 }
 
-static he_status begin(struct writer *w)
+static he_status begin(struct he_shard_writer *w)
 {
     const struct he_graph *base = w->base;
 
@@ -595,7 +329,7 @@ static he_status begin(struct writer *w)
     w->graph->symbol_count = base->symbol_count;
     for (uint32_t k = 0; k < base->input_count; k++) {
         uint32_t value;
-        he_status status = copy_value(w, base->inputs[k], &value);
+        he_status status = he_shard_copy_value(w, base->inputs[k], &value);
 
         if (status == HE_OK)
             status = he_graph_add_input(w->graph, value);
@@ -607,7 +341,7 @@ static he_status begin(struct writer *w)
     return HE_OK;
 }
 
-static he_status finish(struct writer *w)
+static he_status finish(struct he_shard_writer *w)
 {
     struct he_graph *graph = w->graph;
     he_status status = HE_OK;
@@ -617,7 +351,7 @@ static he_status finish(struct writer *w)
         return he_no_memory();
     graph->output_count = w->base->output_count;
     for (uint32_t k = 0; k < graph->output_count && status == HE_OK; k++)
-        status = get_whole(w, w->base->outputs[k], &graph->outputs[k]);
+        status = he_shard_get_whole(w, w->base->outputs[k], &graph->outputs[k]);
     if (status == HE_OK && graph->node_count)
         status = note_part(w, graph->node_count - 1,
                            graph->node_count <= w->node_part_capacity
@@ -634,7 +368,8 @@ static he_status finish(struct writer *w)
     return status == HE_OK ? he_graph_check(graph) : status;
 }
 
-static he_status write_all(struct writer *w, const struct he_shard *shards, size_t shard_count)
+static he_status write_all(struct he_shard_writer *w, const struct he_shard *shards,
+                           size_t shard_count)
 {
     he_status status = begin(w);
     size_t next = 0;
@@ -661,7 +396,7 @@ he_status he_graph_shard(const struct he_graph *base, const struct he_shard *sha
                          size_t shard_count, const struct he_allocator *alloc,
                          struct he_graph **out)
 {
-    struct writer w = { .base = base };
+    struct he_shard_writer w = { .base = base };
     he_status status;
 
     *out = NULL;
@@ -670,6 +405,7 @@ he_status he_graph_shard(const struct he_graph *base, const struct he_shard *sha
     status = he_graph_new(alloc, NULL, base->name, &w.graph);
     if (status != HE_OK)
         return status;
+    he_graph_share_base(w.graph, base);
     he_arena_init(&w.scratch, alloc);
     status = write_all(&w, shards, shard_count);
     he_arena_fini(&w.scratch);
@@ -678,24 +414,6 @@ he_status he_graph_shard(const struct he_graph *base, const struct he_shard *sha
         return status;
     }
     *out = w.graph;
-    return HE_OK;
-}
-
-he_status he_graph_fill_shards(struct he_graph *graph)
-{
-    struct he_graph_store *store = he_graph_store(graph);
-
-    for (; store->panels; store->panels = store->panels->next) {
-        const struct he_panel *panel = store->panels;
-        char *data = he_arena_alloc(store->arena, panel->rows, panel->run_bytes);
-
-        if (!data)
-            return he_no_memory();
-        for (size_t k = 0; k < panel->rows; k++)
-            memcpy(data + k * panel->run_bytes, panel->from + k * panel->step_bytes,
-                   panel->run_bytes);
-        graph->values[panel->value].data = data;
-    }
     return HE_OK;
 }
 

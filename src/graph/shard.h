@@ -4,6 +4,7 @@
  * tasks of their own, so that several devices share it.
  *
  *   shard.c          the graph written anew: cut tasks part by part, everything else as it was
+ *   shard_values.c   values that are there whole, in parts, or both
  *   shard_rules.c    what a part of a node's result needs of each of its inputs
  *   shard_window.c   the same for convolution and pooling, with the halo at the seams
  */
@@ -11,6 +12,12 @@
 #define HE_GRAPH_SHARD_H
 
 #include "graph/graph.h"
+
+/* The part of one input that a part of the result needs; axis HE_NONE: all of it. */
+struct he_shard_need {
+    uint32_t axis;
+    int64_t begin, end;
+};
 
 /* One task to be cut. Borrowed while he_graph_shard() runs. */
 struct he_shard {
@@ -28,39 +35,34 @@ struct he_node_part {
     int64_t begin, end;
 };
 
-/* True when rows @begin..@end of @axis of the task's result can be computed on their own. */
-bool he_graph_can_shard(const struct he_graph *graph, uint32_t task, uint32_t axis, int64_t begin,
-                        int64_t end);
+/* Whether rows @begin..@end of @axis of the task's result can be computed on their own, and what
+ * that part reads: @needs has room for task.input_count, or is NULL. HE_ERR_NO_MEMORY. */
+he_status he_graph_can_shard(const struct he_graph *graph, uint32_t task, uint32_t axis,
+                             int64_t begin, int64_t end, struct he_shard_need *needs,
+                             bool *out) HE_MUST_CHECK;
 /* Writes @base anew with the tasks of @shards (by ascending task) cut, and makes its tasks.
  * Consumers that are cut alike read the parts directly; where the whole is wanted a Concat
- * makes it, and a Slice where a part of a whole is. The result borrows @base: names, constants,
- * attributes and bodies. Panels of constants that are no plain run of bytes stay unfilled until
- * he_graph_fill_shards(). HE_ERR_INVALID when a cut is not possible. */
+ * makes it, and a Slice where a part of a whole is. The result shares @base (names, constants,
+ * attributes, bodies), which stays as it is and lives on as long. Panels of constants that are no
+ * plain run of bytes stay unfilled until he_graph_fill_shards(). HE_ERR_INVALID when a cut is not
+ * possible. */
 he_status he_graph_shard(const struct he_graph *base, const struct he_shard *shards,
                          size_t shard_count, const struct he_allocator *alloc,
                          struct he_graph **out) HE_MUST_CHECK;
 /* Copies the panels of constants that he_graph_shard() left out: needed before the graph runs. */
 he_status he_graph_fill_shards(struct he_graph *graph) HE_MUST_CHECK;
-/* @graph takes what it borrows from. */
-void he_graph_adopt_base(struct he_graph *graph, struct he_graph *base);
 /* NULL for a node that is no part of a cut task. */
 const struct he_node_part *he_graph_node_part(const struct he_graph *graph, uint32_t node);
 
 /* --- The rules --- */
-
-/* The part of one input that a part of the result needs; axis HE_NONE: all of it. */
-struct he_shard_need {
-    uint32_t axis;
-    int64_t begin, end;
-};
 
 /* How the node of a part differs from the whole one. */
 struct he_shard_patch {
     bool has_pads; /* explicit ones take the place of pads and auto_pad */
     uint32_t pad_count;
     int64_t pads[2 * HE_MAX_RANK];
-    int64_t group;          /* 0: as it was */
-    bool has_shape;         /* input 1 is a constant that spells the part's shape */
+    int64_t group;  /* 0: as it was */
+    bool has_shape; /* input 1 is a constant that spells the part's shape */
 };
 
 /* What @begin..@end of @axis of output 0 needs; fills @needs for every input. False when it is

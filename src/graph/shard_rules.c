@@ -363,6 +363,8 @@ static bool by_access(const struct cut *c, const struct he_op *op)
 /* Static shapes, whole bytes, one result. */
 static bool is_plain(const struct he_graph *graph, const struct he_node *node)
 {
+    const struct he_value *result;
+
     if (node->input_count == 0 || he_node_is_control(node) || !he_node_has_output(node, 0))
         return false;
     for (uint32_t k = 1; k < node->output_count; k++) {
@@ -376,8 +378,9 @@ static bool is_plain(const struct he_graph *graph, const struct he_node *node)
                       he_dtype_bits(value->dtype) % 8 != 0 || he_dtype_bits(value->dtype) == 0))
             return false;
     }
-    return he_node_input(graph, node, 0) && he_shape_is_static(&graph->values[node->outputs[0]].shape) &&
-           he_dtype_bits(graph->values[node->outputs[0]].dtype) % 8 == 0;
+    result = &graph->values[node->outputs[0]];
+    return he_node_input(graph, node, 0) && he_shape_is_static(&result->shape) &&
+           he_dtype_bits(result->dtype) % 8 == 0;
 }
 
 bool he_shard_node(const struct he_graph *graph, const struct he_node *node, uint32_t axis,
@@ -385,13 +388,19 @@ bool he_shard_node(const struct he_graph *graph, const struct he_node *node, uin
                    struct he_shard_patch *patch)
 {
     const struct he_op *op = he_op_find(node->domain, node->op);
-    struct cut c = { .graph = graph, .node = node, .axis = axis, .begin = begin, .end = end,
-                     .needs = needs, .patch = patch };
+    struct cut c = { .graph = graph,
+                     .node = node,
+                     .axis = axis,
+                     .begin = begin,
+                     .end = end,
+                     .needs = needs,
+                     .patch = patch };
 
     memset(patch, 0, sizeof *patch);
     for (uint32_t k = 0; k < node->input_count; k++)
         needs[k] = (struct he_shard_need){ .axis = HE_NONE };
-    if (!op || *node->domain || (op->flags & (HE_OP_RANDOM | HE_OP_DATA_SHAPE)) || !is_plain(graph, node))
+    if (!op || *node->domain || (op->flags & (HE_OP_RANDOM | HE_OP_DATA_SHAPE)) ||
+        !is_plain(graph, node))
         return false;
     c.in = &he_node_input(graph, node, 0)->shape;
     c.out = &graph->values[node->outputs[0]].shape;

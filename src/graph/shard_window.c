@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Parts of convolutions and poolings. Along a spatial axis neighbouring parts read rows in
- * common (the halo): output rows [b, e) look at input rows [b s - p, (e - 1) s - p + d (k - 1) + 1),
- * and what of that lies outside the input is the padding of the part.
+ * common (the halo): output rows [b, e) look at input rows from b s - p to
+ * (e - 1) s - p + d (k - 1) + 1, and what of that lies outside the input is the part's padding.
  */
 #include <string.h>
 
@@ -35,7 +35,8 @@ static bool cut_spatial(const struct he_graph *graph, const struct he_node *node
                         struct he_shard_patch *patch)
 {
     const struct he_value *in = he_node_input(graph, node, 0);
-    const struct he_value *weights = he_node_is(node, "Conv") ? he_node_input(graph, node, 1) : NULL;
+    const struct he_value *weights =
+        he_node_is(node, "Conv") ? he_node_input(graph, node, 1) : NULL;
     struct he_window w;
     uint32_t k = axis - 2;
     int64_t low, high, size = in->shape.dims[axis];

@@ -4,9 +4,9 @@
  * behind are the price of never freeing one by one, and at most as large as what
  * is in use.
  */
-#include "graph/shard.h"
 #include "graph/store.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +17,7 @@ struct root {
     struct he_graph graph;
     struct he_graph_store store;
     struct he_arena arena;
+    atomic_int users;      /* besides who made it: graphs that borrow from it */
     struct he_graph *base; /* what it borrows from, or NULL */
 };
 
@@ -59,15 +60,20 @@ void he_graph_destroy(struct he_graph *graph)
     if (!graph)
         return;
     root = (struct root *)graph; /* graph is the first member */
+    if (atomic_fetch_sub(&root->users, 1) > 0)
+        return;
     he_graph_destroy(root->base);
     alloc = root->arena.alloc;
     he_arena_fini(&root->arena);
     he_free(&alloc, root);
 }
 
-void he_graph_adopt_base(struct he_graph *graph, struct he_graph *base)
+void he_graph_share_base(struct he_graph *graph, const struct he_graph *base)
 {
-    ((struct root *)graph)->base = base;
+    struct root *root = (struct root *)base;
+
+    atomic_fetch_add(&root->users, 1);
+    ((struct root *)graph)->base = &root->graph;
 }
 
 he_status he_arena_grow(struct he_arena *arena, void **array, uint32_t *capacity, uint32_t used,

@@ -45,6 +45,9 @@ static inline struct he_arena *he_graph_arena(const struct he_graph *graph)
 he_status he_graph_new(const struct he_allocator *alloc, struct he_graph *parent, const char *name,
                        struct he_graph **out) HE_MUST_CHECK;
 
+/* @graph borrows from @base, which lives on until it is destroyed. Roots both. */
+void he_graph_share_base(struct he_graph *graph, const struct he_graph *base);
+
 /* New entries are zeroed but for what "nothing" means: producer HE_NONE, unknown shape. */
 he_status he_graph_add_value(struct he_graph *graph, const char *name, uint32_t *out) HE_MUST_CHECK;
 he_status he_graph_add_node(struct he_graph *graph, uint32_t *out) HE_MUST_CHECK;

@@ -49,7 +49,7 @@ static const struct key scheduling_keys[] = {
     { "layers", KEY_TEXT, 0, SET(layers), 0, NULL, 0, 0,
       "devices for layer_ann properties: \"gpu(encoder, decoder); cpu(=head)\"" },
     { "batch_split_size", KEY_COUNT, 0, SET(batch_split_size), 0, NULL, 1, 1e9,
-      "rows of one shard when a large task is split" },
+      "most rows (batch) one part of a large task has where it is cut" },
 };
 static const struct key device_param_keys[] = {
     { "gpu_mem_threshold", KEY_QUANTITY, HE_UNIT_FRACTION, SET(gpu_mem_threshold), 0, NULL, 0.01, 1,

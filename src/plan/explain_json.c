@@ -67,6 +67,7 @@ static void write_task(struct he_explainer *x, uint32_t task, const struct he_wh
 
     he_json_object(json, NULL);
     he_json_string(json, "id", p->task_ids[task]);
+    he_plan_write_part(x->plan, task, json);
     he_json_string(json, "device", here);
     he_json_string(json, "why", he_explain_why(x, task));
     he_json_array(json, "candidates");

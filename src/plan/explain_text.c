@@ -113,6 +113,7 @@ static void put_task(struct he_explainer *x, uint32_t task, const struct he_what
     const struct he_plan *plan = x->plan;
     const struct he_problem *p = plan->problem;
     const char *here = p->devices[plan->placement.device[task]].id;
+    const struct he_node_part *part = he_plan_part(plan, task);
 
     he_text_printf(out, "%s", p->task_ids[task]);
     if (plan->graph) {
@@ -124,6 +125,9 @@ static void put_task(struct he_explainer *x, uint32_t task, const struct he_what
         he_text_printf(out, ", %.3g MFLOP, %.3g MB]", t->work.flops * 1e-6,
                        (t->work.read_bytes + t->work.write_bytes) * 1e-6);
     }
+    if (part)
+        he_text_printf(out, ", %lld to %lld along axis %u of %s,", (long long)part->begin,
+                       (long long)part->end, part->axis, part->of);
     he_text_printf(out, " runs on %s: %s\n", here, he_explain_why(x, task));
     for (uint32_t d = 0; d < p->device_count; d++)
         put_candidate(plan, task, &x->candidates[d], out);

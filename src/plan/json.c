@@ -28,6 +28,7 @@ static void write_tasks(const struct he_plan *plan, struct he_json_writer *json)
         he_json_string(json, "id", problem->task_ids[t]);
         if (plan->graph)
             he_json_string(json, "op", plan->graph->nodes[plan->graph->tasks[t].anchor].op);
+        he_plan_write_part(plan, t, json);
         he_json_string(json, "device", problem->devices[plan->placement.device[t]].id);
         he_json_double(json, "start", plan->schedule.start[t]);
         he_json_double(json, "finish", plan->schedule.finish[t]);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory map. A home is one value in one memory. Views share the bytes of
- * what they are a view of (a small union-find over homes). Model inputs and
+ * what they are a view of, parts (of a Concat, by a Slice) lie inside the whole (a small
+ * union-find over homes, with the distance to the root). Model inputs and
  * outputs stay in the caller's memory when a host device reads or makes them.
  * Where in the arenas they lie is lifetimes.c's matter.
  */
@@ -62,34 +63,46 @@ static uint32_t get_home(struct home_maker *m, uint32_t memory, uint32_t value)
     return *slot;
 }
 
+/* The home whose bytes @home has, with what lies between cut short. */
 static uint32_t find_root(struct he_plan *plan, uint32_t home)
 {
-    while (plan->homes[home].root != home)
-        home = plan->homes[home].root = plan->homes[plan->homes[home].root].root;
-    return home;
+    uint32_t root = home;
+    size_t shift = 0;
+
+    while (plan->homes[root].root != root) {
+        shift += plan->homes[root].shift;
+        root = plan->homes[root].root;
+    }
+    if (root != home) {
+        plan->homes[home].root = root;
+        plan->homes[home].shift = shift;
+    }
+    return root;
 }
 
-/* Makes @view share the bytes of @base where that is possible. */
+/* Puts all bytes of @part at @offset of those of @whole, if they are its own and in nobody's
+ * hands. */
+static bool join_part(struct he_plan *plan, uint32_t whole, uint32_t part, size_t offset)
+{
+    uint32_t w = find_root(plan, whole), p = find_root(plan, part);
+    size_t shift = plan->homes[whole].shift + offset;
+
+    if (w == p)
+        return plan->homes[part].shift == shift;
+    if (plan->homes[w].kind == HE_HOME_DYNAMIC || plan->homes[p].kind != HE_HOME_ARENA ||
+        plan->homes[p].bytes != plan->homes[part].bytes)
+        return false;
+    plan->homes[p].root = w;
+    plan->homes[p].shift = shift;
+    return true;
+}
+
+/* Makes @view share the bytes of @base where that is possible: bytes in the caller's hands
+ * cannot also be somewhere else in its hands. */
 static bool join_view(struct he_plan *plan, uint32_t base, uint32_t view)
 {
-    struct he_home *b, *v;
-
-    base = find_root(plan, base);
-    view = find_root(plan, view);
-    if (base == view)
-        return true;
-    b = &plan->homes[base];
-    v = &plan->homes[view];
-    if (b->kind == HE_HOME_DYNAMIC || v->kind == HE_HOME_DYNAMIC || b->bytes != v->bytes)
-        return false;
-    /* Bytes in the caller's hands cannot also be somewhere else in its hands. */
-    if (b->kind != HE_HOME_ARENA && v->kind != HE_HOME_ARENA)
-        return false;
-    if (v->kind == HE_HOME_ARENA)
-        v->root = base;
-    else
-        b->root = view;
-    return true;
+    return plan->homes[base].bytes == plan->homes[view].bytes &&
+           (join_part(plan, base, view, 0) || join_part(plan, view, base, 0));
 }
 
 static void join_region_views(struct he_plan *plan, struct he_plan_region *region)
@@ -99,10 +112,58 @@ static void join_region_views(struct he_plan *plan, struct he_plan_region *regio
 
         if (slot->alias == HE_NONE)
             continue;
-        if (slot->layout != HE_LAYOUT_PLAIN || region->slots[slot->alias].layout != HE_LAYOUT_PLAIN ||
+        if (slot->layout != HE_LAYOUT_PLAIN ||
+            region->slots[slot->alias].layout != HE_LAYOUT_PLAIN ||
             !join_view(plan, region->slot_homes[slot->alias], region->slot_homes[k]))
             slot->alias = HE_NONE;
     }
+}
+
+/* What Slice, Split and Concat would copy within host memory, where it may stay in place: their
+ * kernels see that both ends are the same and do nothing. Other devices bind whole buffers. */
+static void join_region_parts(struct he_plan *plan, const struct he_plan_region *region,
+                              const uint32_t *slot_of)
+{
+    const struct he_graph *graph = plan->graph;
+    struct he_value_part part;
+
+    for (uint32_t t = 0; t < region->view.task_count; t++) {
+        const struct he_task *task = &graph->tasks[region->view.tasks[t]];
+        const struct he_node *node = &graph->nodes[task->anchor];
+
+        if (task->node_count != 1)
+            continue;
+        for (uint32_t k = 0; k < node->input_count || k < node->output_count; k++) {
+            uint32_t whole, piece;
+
+            if (!he_graph_part(graph, node, k, HE_LAYOUT_PLAIN, &part) &&
+                !he_graph_part(graph, node, k, HE_LAYOUT_CHANNELS_LAST, &part))
+                continue;
+            whole = slot_of[part.whole];
+            piece = slot_of[part.part];
+            if (region->slots[whole].layout == region->slots[piece].layout &&
+                he_graph_part(graph, node, k, region->slots[whole].layout, &part))
+                join_part(plan, region->slot_homes[whole], region->slot_homes[piece], part.offset);
+        }
+    }
+}
+
+static he_status join_parts(struct he_plan *plan)
+{
+    uint32_t *slot_of = he_arena_alloc(&plan->arena, plan->graph->value_count, sizeof *slot_of);
+
+    if (!slot_of)
+        return he_no_memory();
+    for (uint32_t r = 0; r < plan->region_count; r++) {
+        const struct he_plan_region *region = &plan->regions[r];
+
+        if (!plan->memories[plan->lanes[region->lane].memory].is_host)
+            continue;
+        for (uint32_t k = 0; k < region->view.slot_count; k++)
+            slot_of[region->slots[k].value] = k;
+        join_region_parts(plan, region, slot_of);
+    }
+    return HE_OK;
 }
 
 static he_status find_pass_throughs(struct he_plan *plan)
@@ -161,7 +222,9 @@ he_status he_plan_make_homes(struct he_plan *plan)
     }
     for (uint32_t r = 0; r < plan->region_count; r++)
         join_region_views(plan, &plan->regions[r]);
+    if (join_parts(plan) != HE_OK)
+        return HE_ERR_NO_MEMORY;
     for (uint32_t h = 0; h < plan->home_count; h++)
-        plan->homes[h].root = find_root(plan, h);
+        find_root(plan, h);
     return find_pass_throughs(plan);
 }

@@ -11,6 +11,7 @@
 
 #include "cost/cost.h"
 #include "graph/graph.h"
+#include "graph/shard.h"
 #include "machine/machine.h"
 #include "partition/partition.h"
 #include "plan/hints.h"
@@ -57,7 +58,8 @@ struct he_home {
     uint32_t index; /* INPUT, OUTPUT: which of the graph's; DYNAMIC: which dynamic tensor */
     size_t offset;  /* ARENA */
     size_t bytes;
-    uint32_t root;  /* the home whose bytes these are: itself, or what it is a view of */
+    uint32_t root;  /* the home whose bytes these are: itself, or what it is a view or part of */
+    size_t shift;   /* bytes from the root's first to this one's */
 };
 
 struct he_plan_memory {
@@ -118,6 +120,15 @@ he_status he_plan_check(const struct he_plan *plan) HE_MUST_CHECK;
 he_status he_plan_read_placement(const char *name, const char *text, size_t size,
                                  const struct he_problem *problem, struct he_arena *arena,
                                  struct he_placement *out) HE_MUST_CHECK;
+/* What the tasks of a saved plan are parts of, as he_graph_shard() takes it; none when it says
+ * nothing of that. */
+he_status he_plan_read_cuts(const char *name, const char *text, size_t size,
+                            const struct he_problem *problem, struct he_arena *arena,
+                            struct he_shard **out, size_t *out_count) HE_MUST_CHECK;
+/* What a task is a part of, or NULL. */
+const struct he_node_part *he_plan_part(const struct he_plan *plan, uint32_t task);
+/* The same as a member "split"; nothing for a whole task. */
+void he_plan_write_part(const struct he_plan *plan, uint32_t task, struct he_json_writer *json);
 /* Uses a given placement instead of a policy. */
 he_status he_plan_create_placed(struct he_graph *graph, const struct he_machine *machine,
                                 struct he_problem *problem, struct he_cost *costs,

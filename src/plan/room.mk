@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 libhe_la_SOURCES += \
 	src/plan/check.c \
+	src/plan/cuts.c \
 	src/plan/explain.c src/plan/explain.h \
 	src/plan/explain_json.c \
 	src/plan/explain_text.c \

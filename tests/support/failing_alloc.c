@@ -8,8 +8,10 @@ static void *failing_take(void *self, size_t size)
     struct failing_alloc *failing = self;
     void *memory;
 
-    if (failing->left == 0)
+    if (failing->left == 0) {
+        failing->refused++;
         return NULL;
+    }
     memory = malloc(size ? size : 1);
     if (memory) {
         failing->left--;

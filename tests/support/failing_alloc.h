@@ -21,6 +21,7 @@ struct failing_alloc {
     struct he_allocator alloc; /* borrowed by whoever allocates; self is this struct */
     size_t left;               /* allocations that still succeed */
     size_t live;               /* allocated and not freed */
+    size_t refused;
 };
 
 void failing_alloc_init(struct failing_alloc *failing, size_t succeed);

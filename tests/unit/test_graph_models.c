@@ -13,6 +13,7 @@
 #include "core/size.h"
 #include "model/tensor_file.h"
 #include "support/graph_run.h"
+#include "support/random_cut.h"
 
 static const struct {
     const char *path;
@@ -115,6 +116,25 @@ static void assert_outputs(int k, struct he_graph *graph, const struct he_tensor
     }
 }
 
+/* The same with half of the tasks cut somewhere. */
+static void assert_outputs_in_parts(int k, const struct he_graph *graph,
+                                    const struct he_tensor *inputs)
+{
+    uint32_t state = 4711;
+    struct he_graph *cut;
+    struct he_arena arena;
+    size_t count;
+
+    he_arena_init(&arena, NULL);
+    ck_assert_msg(random_cut_graph(graph, 50, &state, &cut, &count) == HE_OK, "%s: %s",
+                  models[k].path, he_error_message());
+    ck_assert_msg(count > 0 || strstr(models[k].path, "silero"), "%s: nothing was cut",
+                  models[k].path);
+    assert_outputs(k, cut, inputs, &arena);
+    he_graph_destroy(cut);
+    he_arena_fini(&arena);
+}
+
 START_TEST(a_model_becomes_a_small_static_graph_that_computes_the_same)
 {
     struct he_graph_options options = { .default_dim = 1 };
@@ -139,8 +159,10 @@ START_TEST(a_model_becomes_a_small_static_graph_that_computes_the_same)
                   graph->node_count);
     for (uint32_t n = 0; n < graph->node_count; n++)
         ck_assert_str_ne(graph->nodes[n].op, "BatchNormalization");
-    if (models[_i].is_trained)
+    if (models[_i].is_trained) {
         assert_outputs(_i, graph, inputs, &arena);
+        assert_outputs_in_parts(_i, graph, inputs);
+    }
     he_graph_destroy(graph);
     he_model_destroy(model);
     he_arena_fini(&arena);

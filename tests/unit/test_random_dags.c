@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random graphs of many operators, placed at random: whatever runs where, the
- * outputs are those of one device alone. Two CPU devices (and a GPU where there
+ * Random graphs of many operators, half of them with tasks cut at random, placed
+ * at random: whatever runs where, the outputs are those of one device alone. Two CPU devices (and a GPU where there
  * is one, for some of the graphs: its compiler takes its time) run parts of each
  * graph at the same time, several requests in flight.
  */
@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "exec/exec.h"
 #include "plan/plan.h"
+#include "support/random_cut.h"
 
 #define GRAPHS 1000
 #define GPU_EVERY 50
@@ -274,6 +275,25 @@ static void forget(struct he_model *model)
 
 /* --- Running it --- */
 
+/* Cuts a third of the tasks; the parts are tasks like others then. */
+static void cut(struct he_engine *engine, struct generator *choose, struct he_graph **graph,
+                struct he_problem **problem, struct he_cost **costs)
+{
+    const struct he_machine *machine = he_engine_machine(engine);
+    uint32_t state = pick(choose, 1u << 30);
+    struct he_graph *parts;
+    size_t count;
+    he_status status = random_cut_graph(*graph, 33, &state, &parts, &count);
+
+    ck_assert_msg(status == HE_OK, "cut: %s", he_error_message());
+    he_graph_destroy(*graph);
+    he_problem_destroy(*problem);
+    *graph = parts;
+    status = he_cost_build(parts, machine, engine->devs, NULL, &he_allocator_default, problem,
+                           costs);
+    ck_assert_msg(status == HE_OK, "costs: %s", he_error_message());
+}
+
 /* A placement by @choose (NULL: all on device 0). */
 static struct he_plan *place(struct he_engine *engine, struct he_model *model, struct generator *choose)
 {
@@ -287,6 +307,8 @@ static struct he_plan *place(struct he_engine *engine, struct he_model *model, s
 
     status = he_engine_prepare(engine, model, &options, &graph, &problem, &costs);
     ck_assert_msg(status == HE_OK, "prepare: %s", he_error_message());
+    if (choose && pick(choose, 2))
+        cut(engine, choose, &graph, &problem, &costs);
     placement.device = calloc(problem->task_count + 1, sizeof *placement.device);
     placement.order = calloc(problem->task_count + 1, sizeof *placement.order);
     ck_assert(placement.device && placement.order);
