@@ -150,6 +150,45 @@ static const struct he_machine_device *find_present(const struct he_machine *pre
     return of_backend;
 }
 
+/* "0-3,8" -> 5; 0 when it is no such list (the device will say so when it is opened). */
+static uint32_t count_cores(const char *list)
+{
+    uint32_t count = 0;
+
+    while (list && *list) {
+        char *end;
+        unsigned long first = strtoul(list, &end, 10), last = first;
+
+        if (end == list)
+            return 0;
+        if (*end == '-')
+            last = strtoul(end + 1, &end, 10);
+        if (last < first || last - first > 100000 || (*end && *end != ','))
+            return 0;
+        count += (uint32_t)(last - first) + 1;
+        list = *end ? end + 1 : end;
+    }
+    return count;
+}
+
+/* A device on some of the cores has that part of the arithmetic; memory is not divided: one
+ * core alone can draw most of what all of them share. */
+static void scale_to_cores(struct he_machine_device *device)
+{
+    uint32_t cores = device->cores ? count_cores(device->cores) : device->core_count;
+    double share;
+
+    if (device->threads && device->threads < cores)
+        cores = device->threads;
+    if (!(device->caps & HE_CAP_HOST_MEMORY) || cores == 0 || cores >= device->core_count)
+        return;
+    share = (double)cores / device->core_count;
+    device->peaks = (struct he_peaks){ device->peaks.fp32 * share, device->peaks.fp64 * share,
+                                       device->peaks.fp16 * share, device->peaks.bf16 * share,
+                                       device->peaks.int8 * share };
+    device->core_count = cores;
+}
+
 he_status he_machine_complete(struct he_machine *machine, struct he_machine_device *device,
                               const struct he_machine *present)
 {
@@ -179,6 +218,7 @@ he_status he_machine_complete(struct he_machine *machine, struct he_machine_devi
                                     device->shares[0] ? device->shares : real->shares);
     if (!merged.name || !merged.driver || !merged.shares)
         return he_no_memory();
+    scale_to_cores(&merged);
     if (device->memory_bytes)
         merged.memory_bytes = device->memory_bytes;
     if (device->peaks.fp32 > 0)
