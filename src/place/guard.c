@@ -218,3 +218,46 @@ he_status he_guard(struct he_contest *contest)
     he_arena_fini(&scratch);
     return status;
 }
+
+static uint32_t count_used(const struct he_problem *p, const uint32_t *device)
+{
+    uint32_t count = 0;
+
+    for (uint32_t j = 0; j < p->device_count; j++) {
+        bool is_used = false;
+
+        for (uint32_t t = 0; t < p->task_count && !is_used; t++)
+            is_used = device[t] == j;
+        count += is_used;
+    }
+    return count;
+}
+
+he_status he_guard_caution(struct he_contest *c)
+{
+    const struct he_problem *p = c->problem;
+    struct he_contest alone = { 0 };
+    struct he_arena scratch;
+    he_status status;
+
+    if (!p->company || p->company->caution <= 0.0 || !c->has_best ||
+        (c->objective != HE_OBJECTIVE_LATENCY && c->objective != HE_OBJECTIVE_THROUGHPUT) ||
+        count_used(p, c->device) < 2)
+        return HE_OK;
+    he_arena_init(&scratch, &p->arena.alloc);
+    status = he_contest_init(&alone, p, c->objective, &scratch);
+    if (status == HE_OK)
+        status = he_guard(&alone);
+    if (status == HE_OK && alone.has_best &&
+        alone.value <= c->value * (1.0 + p->company->caution) &&
+        count_used(p, alone.device) < count_used(p, c->device)) {
+        memcpy(c->device, alone.device, p->task_count * sizeof *c->device);
+        memcpy(c->order, alone.order, p->task_count * sizeof *c->order);
+        c->policy = alone.policy;
+        c->value = alone.value;
+        c->best = alone.best;
+    }
+    he_contest_fini(&alone);
+    he_arena_fini(&scratch);
+    return status;
+}

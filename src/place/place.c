@@ -501,6 +501,8 @@ he_status he_place(const struct he_problem *p, const char *strategy,
     status = he_contest_init(&contest, p, planner.options.objective, &scratch);
     if (status == HE_OK)
         status = plan_all(&planner);
+    if (status == HE_OK && planner.run != he_policy_priority)
+        status = he_guard_caution(&contest);
     if (status == HE_OK && contest.has_best)
         status = he_contest_answer(&contest, arena, out);
     else if (status == HE_OK)

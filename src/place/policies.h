@@ -70,5 +70,8 @@ he_status he_contest_answer(const struct he_contest *contest, struct he_arena *a
 /* The guard: shows the contest, for every device, the plan with all tasks on it (those it cannot
  * run or hold on their best other device). */
 he_status he_guard(struct he_contest *contest) HE_MUST_CHECK;
+/* Replaces the contest's best by a single device's plan that is worse by no more than the problem's
+ * caution, and uses fewer devices. Nothing to do without company. */
+he_status he_guard_caution(struct he_contest *contest) HE_MUST_CHECK;
 
 #endif
