@@ -8,7 +8,8 @@
  * get stuck for long; so the minimum is smoothed to -mu log sum exp(-x / mu), with a barrier mu log y,
  * and mu lowered: few Newton steps each, as in an interior point method. There is one unknown per row,
  * the Hessian is dense but small. Rows are scaled to a limit of 1. What counts as the
- * bound is L itself, at the best multipliers met.
+ * bound is L itself, at the best multipliers met. Rows of servers have no limit: their y add up to
+ * the share, which the steps keep.
  */
 #include <string.h>
 
@@ -18,8 +19,6 @@
 /* Choices dearer than the cheapest by so many mu do not count. */
 #define FAR 25.0
 #define MOST_ROWS 384u
-/* Of problems with more cells a sample of the units finds the multipliers. */
-#define MOST_CELLS 250000.0
 #define SHRINK 0.35
 #define LAST 2e-4
 
@@ -30,6 +29,7 @@ struct dual {
     double weight;                                  /* of each of those */
     double *scale;                                  /* by row: 1 / limit */
     double *y, *tried, *gradient, *ignored, *step;  /* by row; y is scaled */
+    double *along;                                  /* by row: the step of the servers' sum */
     double *hessian;                                /* [row * row_count + row] */
     double *chance, *expected;                      /* by device; by row */
     uint32_t *support, *touched;                    /* devices; rows of one unit */
@@ -48,7 +48,7 @@ static void add_unit(struct dual *t, uint32_t unit, const double *y, double mu, 
 
     for (uint32_t j = 0; j < d; j++) {
         const double *amounts = he_rows_amounts(rows, unit, j);
-        double priced = t->cost[(size_t)unit * d + j];
+        double priced = t->cost ? t->cost[(size_t)unit * d + j] : 0.0;
 
         for (uint32_t k = 0; k < slots && !isinf(priced); k++) {
             uint32_t row = rows->row[j * slots + k];
@@ -116,9 +116,11 @@ static double look(struct dual *t, const double *y, double mu, double *gradient,
     double value = 0.0, bound = 0.0;
 
     for (uint32_t r = 0; r < n; r++) {
-        gradient[r] = -1.0;
-        value += mu * log(y[r]) - y[r];
-        bound -= y[r];
+        double limit = r < t->rows->server_rows ? 0.0 : 1.0;
+
+        gradient[r] = -limit;
+        value += mu * log(y[r]) - limit * y[r];
+        bound -= limit * y[r];
     }
     if (hessian)
         memset(hessian, 0, (size_t)n * n * sizeof *hessian);
@@ -137,12 +139,25 @@ static double look(struct dual *t, const double *y, double mu, double *gradient,
     return value;
 }
 
-/* Cholesky: the step that the gradient and the (negated) Hessian ask for. */
-static void newton(struct dual *t)
+/* Solves H x = b with the factor that factorise() leaves. */
+static void solve(const double *h, uint32_t n, const double *b, double *x)
 {
-    uint32_t n = t->rows->row_count;
-    double *h = t->hessian, *x = t->step;
+    for (uint32_t j = 0; j < n; j++) {
+        x[j] = b[j];
+        for (uint32_t i = 0; i < j; i++)
+            x[j] -= h[(size_t)j * n + i] * x[i];
+        x[j] /= h[(size_t)j * n + j];
+    }
+    for (uint32_t j = n; j-- > 0;) {
+        for (uint32_t i = j + 1; i < n; i++)
+            x[j] -= h[(size_t)i * n + j] * x[i];
+        x[j] /= h[(size_t)j * n + j];
+    }
+}
 
+/* Cholesky, in place. */
+static void factorise(double *h, uint32_t n)
+{
     for (uint32_t j = 0; j < n; j++) {
         double *row = h + (size_t)j * n;
 
@@ -156,17 +171,27 @@ static void newton(struct dual *t)
             row[k] = k < j ? sum / other[k] : sqrt(fmax(sum, 1e-12 * (1.0 + fabs(row[j]))));
         }
     }
-    for (uint32_t j = 0; j < n; j++) {
-        x[j] = t->gradient[j];
-        for (uint32_t i = 0; i < j; i++)
-            x[j] -= h[(size_t)j * n + i] * x[i];
-        x[j] /= h[(size_t)j * n + j];
+}
+
+/* The step that the gradient and the (negated) Hessian ask for; servers' steps add up to 0. */
+static void newton(struct dual *t)
+{
+    uint32_t n = t->rows->row_count, servers = t->rows->server_rows;
+    double moved = 0.0, way = 0.0;
+
+    factorise(t->hessian, n);
+    solve(t->hessian, n, t->gradient, t->step);
+    if (servers == 0)
+        return;
+    for (uint32_t r = 0; r < n; r++)
+        t->ignored[r] = r < servers ? 1.0 : 0.0;
+    solve(t->hessian, n, t->ignored, t->along);
+    for (uint32_t r = 0; r < servers; r++) {
+        moved += t->step[r];
+        way += t->along[r];
     }
-    for (uint32_t j = n; j-- > 0;) {
-        for (uint32_t i = j + 1; i < n; i++)
-            x[j] -= h[(size_t)i * n + j] * x[i];
-        x[j] /= h[(size_t)j * n + j];
-    }
+    for (uint32_t r = 0; r < n; r++)
+        t->step[r] -= moved / way * t->along[r];
 }
 
 /* Goes along the step as far as it pays. Gives what the step promised. */
@@ -192,6 +217,17 @@ static double advance(struct dual *t, double mu, double value)
     return promised;
 }
 
+/* What @unit costs on @device, servers' times at even prices included. */
+static double even_price(const struct dual *t, uint32_t unit, uint32_t device)
+{
+    const struct he_rows *rows = t->rows;
+    double price = t->cost ? t->cost[(size_t)unit * rows->device_count + device] : 0.0;
+
+    if (rows->server_rows)
+        price += rows->share / rows->server_rows * he_rows_amounts(rows, unit, device)[0];
+    return price;
+}
+
 /* How far the costs of one unit lie apart, on average: the size of multipliers and mu. */
 static double spread_of(const struct dual *t)
 {
@@ -200,16 +236,17 @@ static double spread_of(const struct dual *t)
     size_t count = 0;
 
     for (uint32_t u = 0; u < t->rows->unit_count; u += t->stride) {
-        const double *row = t->cost + (size_t)u * d;
         double least = INFINITY;
 
         for (uint32_t j = 0; j < d; j++)
-            least = fmin(least, row[j]);
+            least = fmin(least, even_price(t, u, j));
         for (uint32_t j = 0; j < d; j++) {
-            if (isinf(row[j]))
+            double price = even_price(t, u, j);
+
+            if (isinf(price))
                 continue;
-            sum += row[j] - least;
-            size += fabs(row[j]);
+            sum += price - least;
+            size += fabs(price);
             count++;
         }
     }
@@ -233,15 +270,18 @@ static void begin(struct dual *t, double spread)
             for (uint32_t k = 0; k < slots; k++) {
                 uint32_t row = rows->row[j * slots + k];
 
-                if (row == HE_NO_ROW || !(amounts[k] > 0.0))
+                if (row == HE_NO_ROW || !(amounts[k] > 0.0) || isinf(amounts[k]))
                     continue;
                 t->gradient[row] += t->scale[row] * amounts[k];
                 t->ignored[row]++;
             }
         }
     }
-    for (uint32_t r = 0; r < rows->row_count; r++)
+    for (uint32_t r = 0; r < rows->row_count; r++) {
         t->y[r] = t->gradient[r] > 0.0 ? spread * t->ignored[r] / t->gradient[r] : spread;
+        if (r < rows->server_rows)
+            t->y[r] = rows->share / rows->server_rows;
+    }
 }
 
 static bool is_late(const struct he_place_options *options, uint64_t deadline_ns)
@@ -275,7 +315,7 @@ double he_rows_bound(const struct he_rows *rows, const double *cost, const doubl
     uint32_t d = rows->device_count, slots = rows->slot_count;
     double bound = 0.0, size = 0.0;
 
-    for (uint32_t r = 0; r < rows->row_count; r++)
+    for (uint32_t r = rows->server_rows; r < rows->row_count; r++)
         bound -= multipliers[r] * rows->limit[r] * (1.0 + 1e-12);
     size = -bound;
     for (uint32_t u = 0; u < rows->unit_count; u++) {
@@ -283,7 +323,7 @@ double he_rows_bound(const struct he_rows *rows, const double *cost, const doubl
 
         for (uint32_t j = 0; j < d; j++) {
             const double *amounts = he_rows_amounts(rows, u, j);
-            double priced = cost[(size_t)u * d + j];
+            double priced = cost ? cost[(size_t)u * d + j] : 0.0;
 
             for (uint32_t k = 0; k < slots && !isinf(priced); k++) {
                 uint32_t row = rows->row[j * slots + k];
@@ -316,39 +356,60 @@ static he_status reserve(struct dual *t, struct he_arena *arena)
     t->support = he_arena_alloc(arena, d, sizeof(uint32_t));
     t->touched = he_arena_alloc(arena, n, sizeof(uint32_t));
     t->best = he_arena_alloc(arena, n, sizeof(double));
+    t->along = he_arena_alloc(arena, n, sizeof(double));
     if (!t->scale || !t->y || !t->tried || !t->gradient || !t->ignored || !t->step ||
-        !t->hessian || !t->chance || !t->expected || !t->support || !t->touched || !t->best)
+        !t->hessian || !t->chance || !t->expected || !t->support || !t->touched || !t->best ||
+        !t->along)
         return he_no_memory();
     for (size_t r = 0; r < n; r++)
-        t->scale[r] = t->rows->limit[r] > 0.0 ? 1.0 / t->rows->limit[r] : 1.0;
+        t->scale[r] = t->rows->limit[r] > 0.0 && !isinf(t->rows->limit[r]) ? 1.0 / t->rows->limit[r]
+                                                                          : 1.0;
     return HE_OK;
 }
 
-he_status he_rows_dual(const struct he_rows *rows, const double *cost, uint32_t steps,
+/* Servers' prices that add up to the share, whatever rounding did. */
+static void normalise(const struct he_rows *rows, double *multipliers)
+{
+    double sum = 0.0;
+
+    for (uint32_t r = 0; r < rows->server_rows; r++)
+        sum += multipliers[r];
+    for (uint32_t r = 0; r < rows->server_rows; r++)
+        multipliers[r] *= rows->share / sum * (1.0 - 1e-12);
+}
+
+he_status he_rows_dual(const struct he_rows *rows, const double *cost, uint32_t steps, double cells,
                        const struct he_place_options *options, uint64_t deadline_ns,
                        double *multipliers, double *bound)
 {
     struct dual t = { .rows = rows, .cost = cost, .stride = 1, .bound = -INFINITY };
-    double cells = (double)rows->unit_count * rows->device_count, plain;
+    double all = (double)rows->unit_count * rows->device_count, found;
     struct he_arena arena;
-    he_status status = HE_OK;
+    he_status status;
 
     memset(multipliers, 0, rows->row_count * sizeof *multipliers);
-    *bound = plain = he_rows_bound(rows, cost, multipliers);
-    if (rows->row_count == 0 || rows->row_count > MOST_ROWS || isinf(plain) || rows->unit_count == 0)
+    for (uint32_t r = 0; r < rows->server_rows; r++)
+        multipliers[r] = rows->share / rows->server_rows * (1.0 - 1e-12);
+    *bound = he_rows_bound(rows, cost, multipliers);
+    if (rows->row_count == 0 || rows->row_count > MOST_ROWS || isinf(*bound) ||
+        rows->unit_count == 0)
         return HE_OK;
     he_arena_init(&arena, &rows->units->problem->arena.alloc);
-    if (cells > MOST_CELLS)
-        t.stride = (uint32_t)ceil(cells / MOST_CELLS);
+    /* A sample of the units finds nearly the same multipliers. */
+    if (all > cells)
+        t.stride = (uint32_t)ceil(all / cells);
     t.weight = (double)rows->unit_count / ceil((double)rows->unit_count / t.stride);
     status = reserve(&t, &arena);
-    if (status == HE_OK) {
+    if (status == HE_OK)
         ascend(&t, steps, options, deadline_ns);
+    if (status == HE_OK && t.bound > -INFINITY) {
         for (uint32_t r = 0; r < rows->row_count; r++)
             t.best[r] *= t.scale[r];
-        plain = he_rows_bound(rows, cost, t.best);
-        if (plain > *bound) {
-            *bound = plain;
+        if (rows->server_rows)
+            normalise(rows, t.best);
+        found = he_rows_bound(rows, cost, t.best);
+        if (found > *bound) {
+            *bound = found;
             memcpy(multipliers, t.best, rows->row_count * sizeof *multipliers);
         }
     }

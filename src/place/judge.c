@@ -440,10 +440,12 @@ static bool is_roomy(struct he_judge *judge, const uint32_t *device)
 {
     const struct he_problem *p = judge->problem;
 
-    if (!judge->has_memory_limit || p->ignores_tensors)
+    if (!judge->has_memory_limit)
         return true;
     if (p->memory_count < p->device_count || !isinf(p->limits.memory_bytes))
         return false; /* sums over several devices: let the sweep tell */
+    if (p->ignores_tensors)
+        return true;
     memcpy(judge->tensor_bytes, judge->weights, p->device_count * sizeof *judge->tensor_bytes);
     for (uint32_t e = 0; e < p->edge_count; e++) {
         uint32_t from = device[p->edges[e].from], to = device[p->edges[e].to];

@@ -103,9 +103,10 @@ double he_min_sum_launch(const struct he_min_sum *s, uint32_t task)
 {
     const struct he_problem *p = s->units->problem;
     uint32_t j = s->device[s->units->of[task]];
+    bool starts_region = false;
 
-    bool starts_region = p->in_start[task] == p->in_start[task + 1];
-
+    if (p->in_start[task] == p->in_start[task + 1])
+        return s->launch_scale * (p->launch[j] - (p->waking ? p->waking[j] : 0.0));
     for (uint32_t k = p->in_start[task]; !starts_region && k < p->in_start[task + 1]; k++)
         starts_region = s->device[s->units->of[p->edges[p->in_edges[k]].from]] != j;
     return starts_region ? s->launch_scale * p->launch[j] : 0.0;

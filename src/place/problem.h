@@ -212,7 +212,13 @@ const struct he_policy *he_policy_at(size_t index);
 he_status he_place_evaluate(const struct he_problem *problem, const struct he_placement *placement,
                             struct he_arena *arena, struct he_schedule *out) HE_MUST_CHECK;
 double he_schedule_value(const struct he_schedule *schedule, enum he_objective objective);
-/* No schedule of this problem can be better than this. */
+/* No schedule of this problem can be better than value; by names the bound that won: "path",
+ * "area"... (bounds.c), "none" when nothing is known. */
+struct he_bound {
+    double value;
+    const char *by;
+};
+struct he_bound he_place_bound(const struct he_problem *problem, enum he_objective objective);
 double he_place_lower_bound(const struct he_problem *problem, enum he_objective objective);
 
 /* The objective that goes with a strategy; false when there is no such strategy or policy.

@@ -49,6 +49,7 @@ libhe_la_SOURCES += \
 	src/place/tighten.c \
 	src/place/timeline.c src/place/timeline.h \
 	src/place/units.c src/place/units.h \
+	src/place/windows.c src/place/windows.h \
 	src/place/wires.h
 
 # The search for the least makespan.
@@ -68,6 +69,12 @@ tests_unit_test_loads_SOURCES = tests/unit/test_loads.c tests/unit/place_support
 tests_unit_test_loads_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_loads_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_loads_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test_budgets
+TESTS += tests/unit/test_budgets
+tests_unit_test_budgets_SOURCES = tests/unit/test_budgets.c tests/unit/place_support.h
+tests_unit_test_budgets_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_budgets_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_budgets_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test_policies
 TESTS += tests/unit/test_policies
 tests_unit_test_policies_SOURCES = tests/unit/test_policies.c tests/unit/place_support.h

@@ -6,8 +6,9 @@
 #include "judge.h"
 #include "rows.h"
 
-/* Kinds of slots: memory of the device, of its node, then per resource on the device and in all. */
-enum { SLOT_DEVICE_MEMORY, SLOT_NODE_MEMORY, SLOT_RESOURCES };
+/* Kinds of slots: the server's time, memory of the device, of its node, then per resource on the
+ * device and in all. */
+enum { SLOT_SERVER, SLOT_DEVICE_MEMORY, SLOT_NODE_MEMORY, SLOT_RESOURCES };
 
 struct maker {
     struct he_rows *rows;
@@ -23,6 +24,11 @@ static double amount_of(const struct maker *m, uint32_t kind, uint32_t unit, uin
 {
     const struct he_problem *p = m->problem;
 
+    if (kind == SLOT_SERVER) {
+        double time = he_unit_time(m->units, unit, device);
+
+        return isinf(time) ? 0.0 : time;
+    }
     if (kind < SLOT_RESOURCES)
         return m->units->memory[unit];
     return m->units->amount[(unit * p->resource_count + (kind - SLOT_RESOURCES) / 2) *
@@ -43,7 +49,9 @@ static void describe_slot(struct maker *m, uint32_t kind)
         uint32_t node = p->devices[j].memory_node;
 
         m->group[j] = j;
-        if (kind == SLOT_DEVICE_MEMORY) {
+        if (kind == SLOT_SERVER) {
+            m->group[j] = p->devices[j].server;
+        } else if (kind == SLOT_DEVICE_MEMORY) {
             m->limit[j] = p->weight_limit[j];
         } else if (kind == SLOT_NODE_MEMORY) {
             m->group[j] = node;
@@ -87,8 +95,9 @@ static bool can_bind(struct maker *m, uint32_t kind)
     return binds;
 }
 
-/* The slot's rows that can bind, numbered on. */
-static void number_rows(struct maker *m, uint32_t slot, uint32_t slot_count, uint32_t *row)
+/* The slot's rows that can bind (of servers: all), numbered on. */
+static void number_rows(struct maker *m, uint32_t kind, uint32_t slot, uint32_t slot_count,
+                        uint32_t *row)
 {
     struct he_rows *rows = m->rows;
     uint32_t d = rows->device_count;
@@ -97,7 +106,7 @@ static void number_rows(struct maker *m, uint32_t slot, uint32_t slot_count, uin
         uint32_t group = m->group[j], same = 0;
 
         row[j * slot_count + slot] = HE_NO_ROW;
-        if (he_fits(m->most[group], m->limit[group]))
+        if (kind != SLOT_SERVER && he_fits(m->most[group], m->limit[group]))
             continue;
         while (m->group[same] != group)
             same++;
@@ -123,7 +132,9 @@ static he_status fill(struct maker *m, const uint32_t *kinds, struct he_arena *a
     for (uint32_t slot = 0; slot < slots; slot++) {
         describe_slot(m, kinds[slot]);
         (void)can_bind(m, kinds[slot]);
-        number_rows(m, slot, slots, rows->row);
+        number_rows(m, kinds[slot], slot, slots, rows->row);
+        if (kinds[slot] == SLOT_SERVER)
+            rows->server_rows = rows->row_count;
         for (uint32_t u = 0; u < rows->unit_count; u++) {
             for (uint32_t j = 0; j < d; j++) {
                 if (rows->row[j * slots + slot] != HE_NO_ROW)
@@ -135,7 +146,8 @@ static he_status fill(struct maker *m, const uint32_t *kinds, struct he_arena *a
     return HE_OK;
 }
 
-he_status he_rows_init(struct he_rows *rows, const struct he_units *units, struct he_arena *arena)
+static he_status make(struct he_rows *rows, const struct he_units *units, bool has_servers,
+                      struct he_arena *arena)
 {
     const struct he_problem *p = units->problem;
     struct maker m = { .rows = rows, .units = units, .problem = p };
@@ -150,7 +162,9 @@ he_status he_rows_init(struct he_rows *rows, const struct he_units *units, struc
     m.largest = he_arena_alloc(arena, p->device_count, sizeof *m.largest);
     if (!kinds || !m.group || !m.limit || !m.most || !m.largest)
         return he_no_memory();
-    for (uint32_t kind = 0; kind < kind_count; kind++) {
+    if (has_servers)
+        kinds[rows->slot_count++] = SLOT_SERVER;
+    for (uint32_t kind = SLOT_SERVER + 1; kind < kind_count; kind++) {
         bool is_limited = false;
 
         describe_slot(&m, kind);
@@ -162,6 +176,20 @@ he_status he_rows_init(struct he_rows *rows, const struct he_units *units, struc
     return rows->slot_count ? fill(&m, kinds, arena) : HE_OK;
 }
 
+he_status he_rows_init(struct he_rows *rows, const struct he_units *units, struct he_arena *arena)
+{
+    return make(rows, units, false, arena);
+}
+
+he_status he_rows_init_servers(struct he_rows *rows, const struct he_units *units, double share,
+                               struct he_arena *arena)
+{
+    he_status status = make(rows, units, true, arena);
+
+    rows->share = share;
+    return status;
+}
+
 void he_rows_price(const struct he_rows *rows, const double *unary, double *cost)
 {
     uint32_t d = rows->device_count;
@@ -171,11 +199,14 @@ void he_rows_price(const struct he_rows *rows, const double *unary, double *cost
             const double *amounts = he_rows_amounts(rows, u, j);
             size_t cell = (size_t)u * d + j;
 
-            cost[cell] = isinf(he_unit_time(rows->units, u, j)) ? HE_CANNOT_RUN : unary[cell];
+            cost[cell] = isinf(he_unit_time(rows->units, u, j)) ? HE_CANNOT_RUN
+                         : unary                                ? unary[cell]
+                                                                : 0.0;
             for (uint32_t k = 0; k < rows->slot_count; k++) {
                 uint32_t row = rows->row[j * rows->slot_count + k];
 
-                if (row != HE_NO_ROW && !he_fits(amounts[k], rows->limit[row]))
+                if (row != HE_NO_ROW && row >= rows->server_rows &&
+                    !he_fits(amounts[k], rows->limit[row]))
                     cost[cell] = HE_CANNOT_RUN;
             }
         }

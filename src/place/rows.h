@@ -2,7 +2,8 @@
 /*
  * Limits as rows of a matrix: every limit that could bind (memory of a device, of a memory
  * node, a resource on a device, a resource in all) is a row; a unit on a device takes an
- * amount of a few of them. What least-sum searches know of limits.
+ * amount of a few of them. What least-sum searches know of limits. For bounds the time on each server
+ * can be a row as well: without a limit, but all servers' prices together are given.
  */
 #ifndef HE_PLACE_ROWS_H
 #define HE_PLACE_ROWS_H
@@ -20,26 +21,34 @@ struct he_rows {
     uint32_t *row;       /* [device * slot_count + slot], HE_NO_ROW */
     double *amount;      /* [(unit * device_count + device) * slot_count + slot] */
     double *limit;       /* by row */
+    /* Rows 0 .. server_rows are the servers' times: their multipliers add up to @share. */
+    uint32_t server_rows;
+    double share;
 };
 
 he_status he_rows_init(struct he_rows *rows, const struct he_units *units,
                        struct he_arena *arena) HE_MUST_CHECK;
+/* With the servers' times as the first rows. */
+he_status he_rows_init_servers(struct he_rows *rows, const struct he_units *units, double share,
+                               struct he_arena *arena) HE_MUST_CHECK;
 static inline const double *he_rows_amounts(const struct he_rows *rows, uint32_t unit,
                                             uint32_t device)
 {
     return rows->amount + ((size_t)unit * rows->device_count + device) * rows->slot_count;
 }
-/* @unary where a unit can run and alone exceeds no row, else HE_CANNOT_RUN; into @cost. */
+/* @unary (NULL: 0) where a unit can run and alone exceeds no row, else HE_CANNOT_RUN; into @cost. */
 void he_rows_price(const struct he_rows *rows, const double *unary, double *cost);
 /* What @device (by unit) takes of each row, into @used; true when that keeps to the limits. */
 bool he_rows_used(const struct he_rows *rows, const uint32_t *device, double *used);
 
 /*
  * Multipliers >= 0 of the rows, about the best ones, into @multipliers, and the Lagrangian bound with
- * them: no assignment within the rows has a smaller sum of @cost. INFINITY: there is none. Stops
- * at @deadline_ns of the clock of @options (0: never); @steps limits the Newton steps.
+ * them: no assignment within the rows has a smaller sum of @cost (NULL: nothing costs), the share times
+ * the largest time of a server added. INFINITY: there is none. Stops at @deadline_ns of the
+ * clock of @options (0: never); @steps limits the Newton steps, of which each looks at about
+ * @cells units times devices.
  */
-he_status he_rows_dual(const struct he_rows *rows, const double *cost, uint32_t steps,
+he_status he_rows_dual(const struct he_rows *rows, const double *cost, uint32_t steps, double cells,
                        const struct he_place_options *options, uint64_t deadline_ns,
                        double *multipliers, double *bound) HE_MUST_CHECK;
 /* The bound with these multipliers. */

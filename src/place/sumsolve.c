@@ -24,6 +24,7 @@
 #define EXACT_NODES 300000u
 /* Within limits: Newton steps of the dual; moves and nodes per unit, and at most. */
 #define DUAL_STEPS 80u
+#define DUAL_CELLS 250000.0
 #define MOVES_PER_UNIT 3000u
 #define MOST_MOVES 600000u
 #define NODES_PER_UNIT 10000u
@@ -418,14 +419,15 @@ static he_status prepare_rows(struct solver *s)
     /* Launches of tasks without inputs are paid wherever the task is. */
     for (uint32_t t = 0; s->sum.launch_scale != 0.0 && t < p->task_count; t++) {
         for (uint32_t j = 0; p->in_start[t] == p->in_start[t + 1] && j < p->device_count; j++)
-            s->cost[(size_t)u->of[t] * p->device_count + j] += s->sum.launch_scale * p->launch[j];
+            s->cost[(size_t)u->of[t] * p->device_count + j] +=
+                s->sum.launch_scale * (p->launch[j] - (p->waking ? p->waking[j] : 0.0));
     }
     s->search = (struct he_rows_search){ .rows = &s->rows, .cost = s->cost,
                                          .multipliers = s->multipliers, .options = s->options,
                                          .deadline_ns = s->deadline_ns };
     s->search.grain = he_rows_grain(&s->rows, s->cost);
-    return he_rows_dual(&s->rows, s->cost, DUAL_STEPS, s->options, s->deadline_ns, s->multipliers,
-                        &s->search.bound);
+    return he_rows_dual(&s->rows, s->cost, DUAL_STEPS, DUAL_CELLS, s->options, s->deadline_ns,
+                        s->multipliers, &s->search.bound);
 }
 
 static void start_by_price(struct solver *s)

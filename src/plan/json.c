@@ -128,6 +128,7 @@ void he_plan_write_members(const struct he_plan *plan, struct he_json_writer *js
     he_json_double(json, "sum_cost", plan->schedule.sum_cost);
     he_json_double(json, "energy", plan->schedule.energy);
     he_json_double(json, "lower_bound", plan->lower_bound);
+    he_json_string(json, "lower_bound_by", plan->lower_bound_by);
     he_json_double(json, "gap", plan->lower_bound > 0 ? plan->value / plan->lower_bound - 1 : 0);
     he_json_string(json, "policy", plan->placement.policy);
     he_json_double(json, "plan_seconds", plan->plan_seconds);

@@ -86,6 +86,7 @@ struct he_plan {
     const char *strategy;
     enum he_objective objective;
     double value, lower_bound, plan_seconds;
+    const char *lower_bound_by; /* he_place_bound()'s word */
     struct he_part *parts;
     uint32_t part_count;
     struct he_hint *hints; /* of the model, and what became of them */
