@@ -490,6 +490,7 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, minimal_example_loads);
+    tcase_add_test(tc, layers_example_loads);
     tcase_add_test(tc, full_example_loads);
     tcase_add_test(tc, catalogue_entries_are_complete);
     tcase_add_test(tc, a_file_beside_the_settings_is_found_first);
