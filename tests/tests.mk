@@ -23,8 +23,9 @@ dist_check_SCRIPTS += tests/bad_input.sh
 TESTS += tests/bad_input.sh
 
 dist_check_SCRIPTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh \
-	tests/node_suite.sh
-TESTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh
+	tests/node_suite.sh tests/opencl_tiles.sh
+TESTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh \
+	tests/opencl_tiles.sh
 EXTRA_DIST += tests/exported_symbols.txt tests/node_skips.txt
 CLEANFILES += exported_symbols.out node_suite.out
 

@@ -21,5 +21,6 @@ libhe_la_SOURCES += \
 	backends/opencl/instance.c \
 	backends/opencl/opencl.c backends/opencl/opencl.h \
 	backends/opencl/program.c \
-	backends/opencl/text.c
+	backends/opencl/text.c \
+	backends/opencl/tile.c backends/opencl/tile.h
 endif

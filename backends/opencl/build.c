@@ -489,7 +489,7 @@ he_status opencl_end_each(struct opencl_build *b, int64_t count)
 }
 
 /* Finds or adds the kernel of the body; its number. */
-static he_status add_kernel(struct opencl_build *b, uint32_t *out)
+static he_status add_kernel(struct opencl_build *b, const size_t *local, uint32_t *out)
 {
     struct opencl_program *program = b->program;
     const struct he_allocator *alloc = &program->dev->alloc;
@@ -497,7 +497,9 @@ static he_status add_kernel(struct opencl_build *b, uint32_t *out)
     he_status status;
 
     opencl_text_init(&text, alloc);
-    opencl_text_printf(&text, "(");
+    /* A compiler that does not know the group's size must keep registers for the largest. */
+    opencl_text_printf(&text, "__attribute__((reqd_work_group_size(%zu, %zu, %zu))) void self(",
+                       local[0], local[1], local[2]);
     for (uint32_t k = 0; k < b->operand_count; k++)
         opencl_text_printf(&text, "%s__global %s%s *restrict mem%u, ulong from%u", k ? ", " : "",
                            b->operands[k].is_written ? "" : "const ",
@@ -554,6 +556,8 @@ he_status opencl_end(struct opencl_build *b, uint32_t dimensions, const size_t *
 
     if (b->status != HE_OK || !b->program)
         return b->status;
+    for (uint32_t d = 0; d < 3; d++)
+        step.local[d] = step.global[d] = 1;
     for (uint32_t d = 0; d < dimensions; d++) {
         is_empty |= global[d] == 0;
         step.local[d] = local[d];
@@ -565,7 +569,7 @@ he_status opencl_end(struct opencl_build *b, uint32_t dimensions, const size_t *
         step.refs[k] = b->operands[k].ref;
         step.element_bytes[k] = (uint8_t)(he_dtype_bits(b->operands[k].dtype) / 8);
     }
-    status = add_kernel(b, &step.kernel);
+    status = add_kernel(b, step.local, &step.kernel);
     return status == HE_OK ? add_step(b, &step) : status;
 }
 

@@ -12,11 +12,12 @@
  */
 #include <string.h>
 
-#include "build.h"
+#include "tile.h"
 
 #define CHANNELS 8
 #define PIXELS 4
 #define WORK_ITEMS 64
+#define TILE_CHANNELS 8 /* of a group: fewer leave tiles mostly empty */
 
 struct geometry {
     int64_t batch, in_channels, out_channels, groups;
@@ -198,6 +199,128 @@ static he_status emit_blocked(struct opencl_build *b, const struct he_node *node
                       (size_t[]){ items, 1, 1 });
 }
 
+/* --- Tiles: output channels by pixels, the depth is kernel places by input channels --- */
+
+struct tiled {
+    const struct he_node *node;
+    const struct geometry *g;
+    int64_t in_group, per_group, rows, pixels;
+    int x, w; /* operands */
+};
+
+/* [group][kernel place, input channel][output channel], zeros behind the last of a group. */
+static he_status pack_tiles(struct opencl_build *b, struct tiled *t)
+{
+    const struct geometry *g = t->g;
+    const struct he_value *w = opencl_input(b, t->node, 1);
+    int64_t places = g->kernel_h * g->kernel_w, depth = t->in_group * places;
+    size_t count = (size_t)(g->groups * depth * t->rows);
+    const struct he_allocator *alloc = &b->dev->alloc;
+    float *packed = NULL;
+
+    if (!opencl_has_made(b, t->node->inputs[1], 4)) {
+        packed = opencl_alloc(alloc, count, sizeof *packed);
+        if (!packed)
+            return opencl_no_memory();
+        for (int64_t m = 0; m < g->out_channels; m++)
+            for (int64_t c = 0; c < t->in_group; c++)
+                for (int64_t r = 0; r < places; r++)
+                    packed[((m / t->per_group * places + r) * t->in_group + c) * t->rows +
+                           m % t->per_group] =
+                        opencl_float(w, (size_t)(m * depth + c * places + r));
+    }
+    t->w = opencl_read_made(b, t->node->inputs[1], 4, HE_FLOAT32, packed, count * sizeof *packed);
+    opencl_free(alloc, packed);
+    return HE_OK;
+}
+
+static void load_weight(struct opencl_build *b, const struct opencl_product *product)
+{
+    const struct tiled *t = product->context;
+
+    opencl_line(b, "v = x%d[(z * %lldu + k) * %lldu + m];", t->w, LL(product->k), LL(t->rows));
+}
+
+static void load_weight_quad(struct opencl_build *b, const struct opencl_product *product)
+{
+    const struct tiled *t = product->context;
+
+    opencl_line(b, "q = *(__global const float4 *)(x%d + (z * %lldu + k) * %lldu + m);", t->w,
+                LL(product->k), LL(t->rows));
+}
+
+/* Of a 1x1 convolution without strides and pads: four pixels of one channel of one image. */
+static void load_pixel_quad(struct opencl_build *b, const struct opencl_product *product)
+{
+    const struct tiled *t = product->context;
+
+    opencl_line(b, "const uint image = n / %lldu, at = n %% %lldu;", LL(t->pixels), LL(t->pixels));
+    opencl_line(b, "__global const float *p = x%d + ((image * %lldu + z * %lldu + k) * %lldu + at);",
+                t->x, LL(t->g->in_channels), LL(t->in_group), LL(t->pixels));
+    opencl_line(b, "q = (from%d & 3u) == 0u ? *(__global const float4 *)p : vload4(0, p);", t->x);
+}
+
+/* Pixel n of the batch at kernel place and channel k. Where panels do not cross kernel places, the
+ * place is uniform and the window's position is found once a panel. */
+static void load_pixel(struct opencl_build *b, const struct opencl_product *product)
+{
+    const struct tiled *t = product->context;
+    const struct geometry *g = t->g;
+    bool is_uniform = t->in_group % OPENCL_TILE_DEPTH == 0;
+
+    opencl_line(b, "const uint image = n / %lldu, p = n %% %lldu;", LL(t->pixels), LL(t->pixels));
+    opencl_line(b, "const uint place = %s / %lldu, c = k - place * %lldu;", is_uniform ? "k0" : "k",
+                LL(t->in_group), LL(t->in_group));
+    opencl_line(b, "const int y = (int)(p / %lldu) * %lld - %lld + (int)(place / %lldu) * %lld;",
+                LL(g->out_w), LL(g->stride_h), LL(g->pad_h), LL(g->kernel_w), LL(g->dilation_h));
+    opencl_line(b, "const int x = (int)(p %% %lldu) * %lld - %lld + (int)(place %% %lldu) * %lld;",
+                LL(g->out_w), LL(g->stride_w), LL(g->pad_w), LL(g->kernel_w), LL(g->dilation_w));
+    if (g->is_padded)
+        opencl_line(b, "if ((uint)y < %lldu && (uint)x < %lldu)", LL(g->in_h), LL(g->in_w));
+    opencl_line(b, "v = x%d[((image * %lldu + z * %lldu + c) * %lldu + (uint)y) * %lldu + (uint)x];",
+                t->x, LL(g->in_channels), LL(t->in_group), LL(g->in_h), LL(g->in_w));
+}
+
+static void store_pixel(struct opencl_build *b, const struct opencl_product *product)
+{
+    const struct tiled *t = product->context;
+
+    opencl_line(b, "const uint image = column / %lldu, p = column %% %lldu;", LL(t->pixels),
+                LL(t->pixels));
+    opencl_line(b, "const uint channel = z * %lldu + row;", LL(t->per_group));
+    if (opencl_input(b, t->node, 2))
+        opencl_line(b, "acc += x%d[channel];", opencl_read(b, t->node->inputs[2]));
+    opencl_line(b, "const uint o = (image * %lldu + channel) * %lldu + p;", LL(t->g->out_channels),
+                LL(t->pixels));
+    opencl_result(b, "o", "acc");
+}
+
+static he_status emit_tiled(struct opencl_build *b, const struct he_node *node,
+                            const struct geometry *g)
+{
+    struct tiled t = { .node = node, .g = g, .in_group = g->in_channels / g->groups,
+                       .per_group = g->out_channels / g->groups, .pixels = g->out_h * g->out_w };
+    struct opencl_product product = { .m = t.per_group, .n = g->batch * t.pixels,
+                                      .k = t.in_group * g->kernel_h * g->kernel_w,
+                                      .batch = g->groups, .is_a_padded = true,
+                                      .load_a = load_weight, .load_a_quad = load_weight_quad,
+                                      .load_b = load_pixel,
+                                      .store = store_pixel, .context = &t };
+    he_status status;
+
+    if (g->kernel_h * g->kernel_w == 1 && !g->is_padded && g->stride_h == 1 && g->stride_w == 1 &&
+        t.pixels % 4 == 0)
+        product.load_b_quad = load_pixel_quad;
+    t.rows = (t.per_group + OPENCL_TILE_ROWS - 1) / OPENCL_TILE_ROWS * OPENCL_TILE_ROWS;
+    opencl_begin(b);
+    t.x = opencl_read(b, node->inputs[0]);
+    status = pack_tiles(b, &t);
+    if (status != HE_OK)
+        return status;
+    opencl_line(b, "const uint z = (uint)get_group_id(2);");
+    return opencl_emit_product(b, &product);
+}
+
 static he_status emit_plain(struct opencl_build *b, const struct he_node *node,
                             const struct geometry *g)
 {
@@ -295,6 +418,9 @@ static he_status emit_conv(struct opencl_build *b, const struct he_node *node)
         status = read_geometry(b, node, &g);
     if (status != HE_OK)
         return status;
+    if (opencl_likes_tiles(b->dev) && he_value_is_constant(opencl_input(b, node, 1)) &&
+        g.out_channels / g.groups >= TILE_CHANNELS)
+        return emit_tiled(b, node, &g);
     if (he_value_is_constant(opencl_input(b, node, 1)) && g.out_channels / g.groups >= CHANNELS / 2)
         return emit_blocked(b, node, &g);
     return emit_plain(b, node, &g);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gemm and MatMul. A work-item makes up to 4 rows of 8 columns: one vector load of B, four scalars
+ * Gemm and MatMul. On a GPU tiles (tile.h), unless the matrices are tiny. Else a work-item makes up to 4 rows of 8 columns: one vector load of B, four scalars
  * of A, four vector multiply-adds for each step. A constant B is packed when the program is made: for
  * a processor 8 columns one below the other, so that a work-item reads straight on; for a
  * GPU row-major and padded, so that neighbouring work-items read side by side. What
  * cannot be packed and has no whole blocks of 8 takes the scalar kernel.
  */
-#include "build.h"
+#include "tile.h"
 
 #define COLUMNS 8
 #define ROWS 4
@@ -20,6 +20,9 @@ struct product {
     struct he_shape batch, a_batch, b_batch;
     float alpha;
 };
+
+/* Multiply-adds below which a tile is mostly empty. */
+#define TILE_WORK 4096
 
 /* Local sizes along column blocks and row blocks. */
 static void shape_group(int64_t columns, int64_t rows, size_t *local)
@@ -182,11 +185,94 @@ static he_status emit_scalar(struct opencl_build *b, const struct he_node *node,
                                         (size_t)he_shape_count(&p->batch) }, local);
 }
 
+/* --- Tiles --- */
+
+struct tiled {
+    const struct he_node *node;
+    const struct product *product;
+    int a, b; /* operands */
+};
+
+static void load_a(struct opencl_build *b, const struct opencl_product *product)
+{
+    const struct tiled *t = product->context;
+
+    opencl_line(b, "v = x%d[za + m * %lldu + k * %lldu];", t->a, LL(t->product->a_row),
+                LL(t->product->a_depth));
+}
+
+static void load_b(struct opencl_build *b, const struct opencl_product *product)
+{
+    const struct tiled *t = product->context;
+
+    opencl_line(b, "v = x%d[zb + k * %lldu + n * %lldu];", t->b, LL(t->product->b_depth),
+                LL(t->product->b_column));
+}
+
+/* The operand's place in memory may be a view's: four floats side by side, but not always at a
+ * multiple of 16 bytes. */
+static void put_quad(struct opencl_build *b, int operand)
+{
+    opencl_line(b, "q = (from%d & 3u) == 0u ? *(__global const float4 *)p : vload4(0, p);", operand);
+}
+
+static void load_a_quad(struct opencl_build *b, const struct opencl_product *product)
+{
+    const struct tiled *t = product->context;
+
+    opencl_line(b, "__global const float *p = x%d + za + m * %lldu + k * %lldu;", t->a,
+                LL(t->product->a_row), LL(t->product->a_depth));
+    put_quad(b, t->a);
+}
+
+static void load_b_quad(struct opencl_build *b, const struct opencl_product *product)
+{
+    const struct tiled *t = product->context;
+
+    opencl_line(b, "__global const float *p = x%d + zb + k * %lldu + n * %lldu;", t->b,
+                LL(t->product->b_depth), LL(t->product->b_column));
+    put_quad(b, t->b);
+}
+
+static void store_tile(struct opencl_build *b, const struct opencl_product *product)
+{
+    const struct tiled *t = product->context;
+
+    emit_store(b, t->node, t->product);
+}
+
+static he_status emit_tiled(struct opencl_build *b, const struct he_node *node,
+                            const struct product *p)
+{
+    struct tiled t = { .node = node, .product = p };
+    struct opencl_product product = { .m = p->m, .n = p->n, .k = p->k,
+                                      .batch = he_shape_count(&p->batch),
+                                      .a_along_depth = p->a_depth == 1,
+                                      .b_along_depth = p->b_depth == 1 && p->b_column != 1,
+                                      .load_a = load_a, .load_b = load_b, .store = store_tile,
+                                      .context = &t };
+
+    /* All strides but 1 are m, n or k: with these multiples of 4, so is every quad's place. */
+    if (p->k % 4 == 0 && (product.a_along_depth || p->m % 4 == 0))
+        product.load_a_quad = load_a_quad;
+    if (p->n % 4 == 0 && (!product.b_along_depth || p->k % 4 == 0))
+        product.load_b_quad = load_b_quad;
+    opencl_begin(b);
+    t.a = opencl_read(b, p->a);
+    t.b = opencl_read(b, p->b);
+    opencl_line(b, "const uint z = (uint)get_group_id(2);");
+    batch_offset(b, "za", &p->batch, &p->a_batch, p->m * p->k);
+    batch_offset(b, "zb", &p->batch, &p->b_batch, p->k * p->n);
+    return opencl_emit_product(b, &product);
+}
+
 static he_status emit_product(struct opencl_build *b, const struct he_node *node,
                               const struct product *p)
 {
     if (p->m == 0 || p->n == 0 || he_shape_count(&p->batch) == 0 || p->k == 0)
         return opencl_refuse(node, "empty matrices are not done");
+    if (opencl_likes_tiles(b->dev) && p->m * p->n * p->k >= TILE_WORK)
+        return emit_tiled(b, node, p);
     if (b->graph->values[p->b].data && he_shape_count(&p->b_batch) == 1)
         return emit_vector(b, node, p, true);
     if (p->b_column == 1 && p->n % COLUMNS == 0)

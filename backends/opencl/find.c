@@ -85,11 +85,39 @@ static bool describe(const struct opencl_api *cl, cl_device_id device, const cha
     snprintf(out->driver, sizeof out->driver, "%.80s %s", platform_name, version);
     out->units = (uint32_t)number_of(cl, device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint));
     out->mhz = (uint32_t)number_of(cl, device, CL_DEVICE_MAX_CLOCK_FREQUENCY, sizeof(cl_uint));
+    out->group_items =
+        (uint32_t)number_of(cl, device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
+    out->local_bytes = number_of(cl, device, CL_DEVICE_LOCAL_MEM_SIZE, sizeof(cl_ulong));
     out->vendor = number_of(cl, device, CL_DEVICE_VENDOR_ID, sizeof(cl_uint));
     out->memory_bytes = number_of(cl, device, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(cl_ulong));
     out->largest_buffer = number_of(cl, device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(cl_ulong));
     out->has_fp64 = number_of(cl, device, CL_DEVICE_DOUBLE_FP_CONFIG, sizeof(cl_ulong)) != 0;
     return true;
+}
+
+/* The devices of a platform that stand on the host's cores, or all the others. */
+static void ask_platform(const struct opencl_api *cl, cl_platform_id platform, uint32_t index,
+                         bool wants_cpus, uint32_t *ordinals, struct report *out)
+{
+    cl_device_id devices[OPENCL_DEVICES_MAX];
+    cl_uint device_count = 0;
+    char name[128] = "";
+
+    if (cl->clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name - 1, name, NULL) !=
+            CL_SUCCESS ||
+        cl->clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, OPENCL_DEVICES_MAX, devices,
+                           &device_count) != CL_SUCCESS)
+        return;
+    for (cl_uint d = 0; d < device_count && d < OPENCL_DEVICES_MAX &&
+                        out->count < OPENCL_DEVICES_MAX; d++) {
+        struct opencl_found *found = &out->found[out->count];
+
+        *found = (struct opencl_found){ .platform = index, .device = d };
+        if (!describe(cl, devices[d], name, found) || found->is_cpu != wants_cpus)
+            continue;
+        found->index = ordinals[found->kind]++;
+        out->count++;
+    }
 }
 
 static void ask(struct report *out)
@@ -112,27 +140,11 @@ static void ask(struct report *out)
         platform_count = 0;
     if (platform_count > PLATFORMS_MAX)
         platform_count = PLATFORMS_MAX;
-    for (cl_uint p = 0; p < platform_count; p++) {
-        cl_device_id devices[OPENCL_DEVICES_MAX];
-        cl_uint device_count = 0;
-        char name[128] = "";
-
-        if (cl->clGetPlatformInfo(platforms[p], CL_PLATFORM_NAME, sizeof name - 1, name, NULL) !=
-                CL_SUCCESS ||
-            cl->clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, OPENCL_DEVICES_MAX, devices,
-                               &device_count) != CL_SUCCESS)
-            continue;
-        for (cl_uint d = 0; d < device_count && d < OPENCL_DEVICES_MAX &&
-                            out->count < OPENCL_DEVICES_MAX; d++) {
-            struct opencl_found *found = &out->found[out->count];
-
-            *found = (struct opencl_found){ .platform = p, .device = d };
-            if (!describe(cl, devices[d], name, found))
-                continue;
-            found->index = ordinals[found->kind]++;
-            out->count++;
-        }
-    }
+    /* GPU:0 is a card where there is one; processors that stand in for one come last. */
+    for (cl_uint p = 0; p < platform_count; p++)
+        ask_platform(cl, platforms[p], p, false, ordinals, out);
+    for (cl_uint p = 0; p < platform_count; p++)
+        ask_platform(cl, platforms[p], p, true, ordinals, out);
     if (!out->count)
         snprintf(out->reason, sizeof out->reason,
                  platform_count ? "%u OpenCL platforms, none with a device we can use"

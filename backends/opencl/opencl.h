@@ -38,6 +38,8 @@ struct opencl_found {
     bool is_cpu;    /* stands on the host's cores and memory */
     bool has_fp64;
     uint32_t units, mhz;
+    uint32_t group_items; /* most work-items of a group */
+    uint64_t local_bytes; /* local memory of a group */
     uint64_t memory_bytes, largest_buffer;
     uint64_t vendor;
     char name[160], driver[160];
