@@ -80,7 +80,13 @@ endif
 
 include tests/conformance/conformance.mk
 
-# For sanitizer builds. use_tls=0: the leak checker's own tracer dies among OpenMP threads otherwise.
+# For sanitizer builds. use_tls=0: the leak checker's own tracer dies among OpenMP threads otherwise. Tests ask
+# for more memory than there is and expect NULL.
 AM_TESTS_ENVIRONMENT = LSAN_OPTIONS="suppressions=$(abs_top_srcdir)/tests/lsan.supp:use_tls=0:print_suppressions=0"; \
-	export LSAN_OPTIONS;
+	ASAN_OPTIONS=allocator_may_return_null=1; export LSAN_OPTIONS ASAN_OPTIONS;
 EXTRA_DIST += tests/lsan.supp
+
+# What runs in seconds: for sanitizer builds, and while working.
+.PHONY: check-quick
+check-quick:
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(filter tests/unit/% tests/fuzz/%,$(TESTS)) tests/bad_input.sh"
