@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Benchmarks are run by hand: bench/latency, bench/overhead. The figures are in bench/RESULTS.md.
-EXTRA_DIST += bench/placement/random_dags
+EXTRA_DIST += bench/placement/random_dags bench/placement/taskgraph.py \
+	bench/placement/import_dagbench.py bench/placement/import_wfformat.py \
+	bench/placement/import_hyperdag.py bench/placement/starpu_dags.py
 EXTRA_PROGRAMS += bench/overhead_tasks
 bench_overhead_tasks_SOURCES = bench/overhead.c
 bench_overhead_tasks_LDADD = libhe.la
