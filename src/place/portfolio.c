@@ -78,6 +78,9 @@ static he_status search(struct portfolio *f)
     struct he_place_options rest = *f->options, quick = *f->options;
     he_status status;
 
+    if (f->contest.has_best &&
+        f->contest.value <= he_place_lower_bound(f->problem, f->options->objective))
+        return HE_OK; /* nothing is better */
     quick.time_limit = 0.0;
     if (f->problem->task_count <= HE_EXACT_TASKS) {
         status = he_local_search(&f->contest, f->problem, &quick, 0.05);

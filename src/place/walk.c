@@ -39,7 +39,7 @@ struct walk {
     bool *is_queued;
     uint32_t *moved, *was, *now, moved_count; /* units, for the loads */
     uint32_t *best_device, *best_order;
-    double best;
+    double best, bound; /* nothing is better than bound */
     double work;
 };
 
@@ -409,7 +409,8 @@ static he_status cool(struct walk *w, double hot, double cold, double work, uint
     uint64_t begin_ns = end_ns ? he_place_now_ns(w->options) : 0;
     he_status status = go_to_best(w);
 
-    for (uint32_t k = 0; status == HE_OK && (end_ns || w->work < begin + work); k++) {
+    for (uint32_t k = 0; status == HE_OK && w->best > w->bound && (end_ns || w->work < begin + work);
+         k++) {
         if (k % 64 == 0) {
             double done = (w->work - begin) / work;
 
@@ -456,6 +457,7 @@ static he_status prepare(struct walk *w, struct he_arena *arena)
     memcpy(w->best_device, w->contest->device, n * sizeof *w->best_device);
     memcpy(w->best_order, w->contest->order, n * sizeof *w->best_order);
     w->best = w->contest->value;
+    w->bound = he_place_lower_bound(p, w->contest->objective);
     return HE_OK;
 }
 
