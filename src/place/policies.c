@@ -21,6 +21,8 @@ static const struct he_policy policies[] = {
     { "pipeline", "the same, of splits that no edge leads back through: stages of a pipeline",
       he_policy_pipeline },
     { "energy", "least joules", he_policy_energy },
+    { "large", "schedules from the front and the back in turn, for graphs of many tasks",
+      he_policy_large },
     { "portfolio", "several policies, then search from the best; the default",
       he_policy_portfolio },
 };

@@ -11,7 +11,8 @@ typedef he_status he_policy_run(const struct he_problem *problem,
                                 const struct he_place_options *options, struct he_arena *arena,
                                 struct he_placement *out);
 he_policy_run he_policy_priority, he_policy_cost, he_policy_heft, he_policy_peft, he_policy_path,
-    he_policy_local, he_policy_exact, he_policy_portfolio, he_policy_throughput, he_policy_pipeline, he_policy_energy,
+    he_policy_local, he_policy_exact, he_policy_portfolio, he_policy_throughput,
+    he_policy_pipeline, he_policy_energy, he_policy_large,
     he_policy_fit; /* anything within the limits; not in the table */
 
 /* The clock that the time limit is about. */

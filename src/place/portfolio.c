@@ -6,6 +6,7 @@
  * the optimum.
  */
 #include "exact.h"
+#include "large.h"
 #include "local.h"
 #include "optimum.h"
 #include "seeds.h"
@@ -43,6 +44,39 @@ static uint64_t share_end(const struct portfolio *f, double fraction)
                : 0;
 }
 
+/* Problems on which members that look at every pair of something take too long. */
+#define LARGE_CELLS 200000.0
+
+static bool is_large(const struct portfolio *f)
+{
+    return f->options->objective == HE_OBJECTIVE_LATENCY &&
+           (double)f->problem->task_count * f->problem->device_count > LARGE_CELLS;
+}
+
+/* he_large_search() until @end of the time is gone. */
+static he_status search_large(struct portfolio *f, double end, double effort)
+{
+    struct he_place_options part = *f->options;
+
+    if (f->deadline_ns) {
+        uint64_t now = he_place_now_ns(f->options), end_ns = share_end(f, end);
+
+        if (now >= end_ns)
+            return HE_OK;
+        part.time_limit = (double)(end_ns - now) * 1e-9;
+    }
+    return he_large_search(&f->contest, f->problem, &part, effort);
+}
+
+/* What is enough for large problems. */
+static he_status run_large(struct portfolio *f)
+{
+    struct he_place_options part = share(f, 0.5);
+    he_status status = he_contest_run(&f->contest, f->problem, he_policy_heft, &part);
+
+    return status == HE_OK ? search_large(f, 1.0, 1.0) : status;
+}
+
 static he_status run_members(struct portfolio *f)
 {
     enum he_objective objective = f->options->objective;
@@ -70,6 +104,8 @@ static he_status run_members(struct portfolio *f)
         status = he_contest_run(&f->contest, f->problem, he_policy_energy, &part);
     if (status == HE_OK && (objective == HE_OBJECTIVE_LATENCY || objective == HE_OBJECTIVE_ENERGY))
         status = he_seeds_enter(&f->contest, f->problem, f->options, share_end(f, 0.3), LIST_WORK);
+    if (status == HE_OK && f->problem->task_count > OPTIMUM_TASKS)
+        status = search_large(f, he_shop_fits(f->problem) ? 0.35 : 0.5, 0.5);
     return status;
 }
 
@@ -121,9 +157,11 @@ he_status he_policy_portfolio(const struct he_problem *p, const struct he_place_
     f.deadline_ns = he_place_deadline(options);
     he_arena_init(&scratch, &p->arena.alloc);
     status = he_contest_init(&f.contest, p, options->objective, &scratch);
-    if (status == HE_OK)
+    if (status == HE_OK && is_large(&f))
+        status = run_large(&f);
+    if (status == HE_OK && (!is_large(&f) || !f.contest.has_best))
         status = run_members(&f);
-    if (status == HE_OK)
+    if (status == HE_OK && !is_large(&f))
         status = search(&f);
     if (status == HE_OK)
         status = he_contest_answer(&f.contest, arena, out);

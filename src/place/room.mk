@@ -12,11 +12,13 @@ libhe_la_SOURCES += \
 	src/place/family.c \
 	src/place/guard.c \
 	src/place/heft.c \
+	src/place/large.c src/place/large.h \
 	src/place/judge.c src/place/judge.h \
 	src/place/list.c src/place/list.h \
 	src/place/loads.c src/place/loads.h \
 	src/place/local.c src/place/local.h \
 	src/place/maxflow.c src/place/maxflow.h \
+	src/place/mend.c \
 	src/place/minsum.c src/place/minsum.h \
 	src/place/optimum.c src/place/optimum.h \
 	src/place/nets.c src/place/nets.h \
@@ -44,6 +46,7 @@ libhe_la_SOURCES += \
 	src/place/stages.c src/place/stages.h \
 	src/place/sumexact.c \
 	src/place/sumsolve.c \
+	src/place/sweep.c src/place/sweep.h \
 	src/place/swap.c \
 	src/place/throughput.c \
 	src/place/tighten.c \

@@ -263,11 +263,14 @@ static bool make_room(struct he_load *load, uint32_t unit, uint32_t *device)
 
 /* Evictions are quadratic: a problem that needs more of them than this is not solved by them. */
 #define MOST_EVICTIONS 200
+#define EVICTION_WORK 200000u /* units looked at, about */
 
 static bool fit_in_order(const struct he_units *u, const double *preference,
                          const struct ranked *sequence, struct he_load *load, uint32_t *device)
 {
     uint32_t d = u->problem->device_count, evictions = 0;
+    uint32_t most = u->count > EVICTION_WORK / MOST_EVICTIONS ? EVICTION_WORK / u->count
+                                                              : MOST_EVICTIONS;
 
     he_load_clear(load);
     for (uint32_t k = 0; k < u->count; k++)
@@ -284,11 +287,50 @@ static bool fit_in_order(const struct he_units *u, const double *preference,
         if (best != UINT32_MAX) {
             device[unit] = best;
             he_load_add(load, unit, best);
-        } else if (++evictions > MOST_EVICTIONS || !make_room(load, unit, device)) {
+        } else if (++evictions > most || !make_room(load, unit, device)) {
             return false;
         }
     }
     return true;
+}
+
+/* Each where it likes best among those with room, or else where most is left; then trades until
+ * it fits. */
+static bool mend_in_order(const struct he_units *u, const double *preference,
+                          const struct ranked *sequence, struct he_load *load,
+                          struct he_arena *arena, uint32_t *device)
+{
+    const struct he_problem *p = u->problem;
+    uint32_t d = p->device_count;
+    double *price = he_arena_alloc(arena, d, sizeof *price);
+
+    if (!price || p->resource_count > 0)
+        return false;
+    for (uint32_t j = 0; j < d; j++)
+        price[j] = 1.0;
+    he_load_clear(load);
+    for (uint32_t k = 0; k < u->count; k++) {
+        uint32_t unit = sequence[k].unit, best = UINT32_MAX, roomiest = UINT32_MAX;
+
+        for (uint32_t j = 0; j < d; j++) {
+            if (isinf(he_unit_time(u, unit, j)))
+                continue;
+            if (he_load_has_room(load, unit, j) &&
+                (best == UINT32_MAX || preference[(size_t)unit * d + j] <
+                                           preference[(size_t)unit * d + best]))
+                best = j;
+            if (roomiest == UINT32_MAX ||
+                p->weight_limit[j] - load->weights[j] >
+                    p->weight_limit[roomiest] - load->weights[roomiest])
+                roomiest = j;
+        }
+        best = best == UINT32_MAX ? roomiest : best;
+        if (best == UINT32_MAX)
+            return false;
+        device[unit] = best;
+        he_load_add(load, unit, best);
+    }
+    return he_units_mend(u, load, price, arena, device);
 }
 
 he_status he_units_fit(const struct he_units *u, const double *preference, struct he_arena *arena,
@@ -314,6 +356,8 @@ he_status he_units_fit(const struct he_units *u, const double *preference, struc
         if (fit_in_order(u, preference, sequence, &load, device))
             return HE_OK;
     }
+    if (mend_in_order(u, preference, sequence, &load, arena, device))
+        return HE_OK;
     return he_error_set(HE_ERR_BUDGET, "no assignment found that keeps to the devices' memory and "
                                        "resources");
 }

@@ -53,6 +53,12 @@ void he_load_remove(struct he_load *load, uint32_t unit, uint32_t device);
 he_status he_units_fit(const struct he_units *units, const double *preference,
                        struct he_arena *arena, uint32_t *device) HE_MUST_CHECK;
 
+/* Moves and trades units until no memory is exceeded, at little time * @price (by device); mend.c.
+ * @load follows @device. False: it did not get there (or there are resources, which it
+ * does not look at). */
+bool he_units_mend(const struct he_units *units, struct he_load *load, const double *price,
+                   struct he_arena *arena, uint32_t *device) HE_MUST_CHECK;
+
 /* Writes an answer: unit devices to tasks. @order NULL: by he_order_by_path(). */
 he_status he_units_answer(const struct he_units *units, const uint32_t *unit_device,
                           const uint32_t *order, const char *policy, struct he_arena *arena,

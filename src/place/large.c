@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For graphs of 10^3 to 10^5 tasks, where a move of one task changes nothing and judging it costs
+ * milliseconds. Three ideas, each linear in the graph:
+ *
+ *   - Prices of devices from the area bound's dual (multiplicative weights) say what a task costs
+ *     more on one device than on the best for it; schedules choose devices by finish plus so many
+ *     times that regret. Where all devices are busy all the time in the best plan, tasks run
+ *     where they regret nothing.
+ *   - Schedules from the front and from the back in turn, each taking tasks as the one before
+ *     has them (justification, see sweep.c), until nothing gets shorter.
+ *   - Orders in between: the mean of a task's begin from the front and from the back; and the best
+ *     order with noise.
+ */
+#include <string.h>
+
+#include "large.h"
+#include "random.h"
+#include "rank.h"
+#include "sweep.h"
+
+#define PRICE_STEPS 40
+
+struct large {
+    struct he_contest *contest;
+    const struct he_problem *problem;
+    const struct he_place_options *options;
+    uint64_t deadline_ns, work_limit;
+    struct he_random random;
+    struct he_units units;
+    struct he_sweep sweep;
+    struct he_choices choices;
+    double *price; /* by device; their sum is the number of devices */
+    double *key, *mean;   /* per task */
+    uint32_t *order, *spare, *device;
+    /* The best so far, from the front. */
+    double best_length, *best_begin, *best_end;
+    uint32_t *best_device;
+};
+
+static bool is_over(const struct large *l)
+{
+    return l->deadline_ns ? he_place_now_ns(l->options) >= l->deadline_ns
+                          : l->sweep.work >= l->work_limit;
+}
+
+/* --- Prices --- */
+
+static double dual_value(struct large *l, const double *price, double *load)
+{
+    const struct he_problem *p = l->problem;
+    double sum = 0.0;
+
+    memset(load, 0, p->device_count * sizeof *load);
+    for (uint32_t u = 0; u < l->units.count; u++) {
+        const double *time = l->units.time + (size_t)u * p->device_count;
+        double least = INFINITY;
+        uint32_t best = 0;
+
+        for (uint32_t j = 0; j < p->device_count; j++) {
+            double cost = time[j] * price[j];
+
+            if (cost < least) {
+                least = cost;
+                best = j;
+            }
+        }
+        if (isinf(least))
+            continue;
+        sum += least;
+        load[best] += time[best];
+    }
+    return sum;
+}
+
+static he_status find_prices(struct large *l, struct he_arena *arena)
+{
+    const struct he_problem *p = l->problem;
+    uint32_t d = p->device_count;
+    double *price = he_arena_alloc(arena, d, sizeof *price);
+    double *load = he_arena_alloc(arena, d, sizeof *load), best = -1.0;
+    double steps = fmin(PRICE_STEPS, 4e7 / ((double)l->units.count * d + 1.0));
+
+    if (!price || !load)
+        return he_no_memory();
+    for (uint32_t j = 0; j < d; j++)
+        price[j] = 1.0;
+    for (int k = 0; k < steps || k == 0; k++) {
+        double value = dual_value(l, price, load), most = 0.0, sum = 0.0, step;
+
+        if (value > best) {
+            best = value;
+            memcpy(l->price, price, d * sizeof *price);
+        }
+        for (uint32_t j = 0; j < d; j++)
+            most = fmax(most, load[j]);
+        /* Where the least costs already balance, prices are right as they are. */
+        if (!(most > 0.0) || most * d <= value * 1.02)
+            break;
+        step = 0.7 / (1.0 + 0.15 * k);
+        for (uint32_t j = 0; j < d; j++) {
+            price[j] *= exp(step * (load[j] * d / value - 1.0 > 1.0 ? 1.0 : load[j] * d / value - 1.0));
+            price[j] = fmin(fmax(price[j], 1e-6), 1e6);
+            sum += price[j];
+        }
+        for (uint32_t j = 0; j < d; j++)
+            price[j] *= d / sum;
+    }
+    return HE_OK;
+}
+
+/* Every unit's devices by regret, up to @limit times its least cost. */
+static he_status find_choices(struct large *l, double limit, struct he_arena *arena)
+{
+    const struct he_problem *p = l->problem;
+    struct he_choices *c = &l->choices;
+    uint32_t d = p->device_count, total = 0;
+
+    c->start = he_arena_alloc(arena, (size_t)l->units.count + 1, sizeof *c->start);
+    if (!c->start)
+        return he_no_memory();
+    for (int pass = 0; pass < 2; pass++) {
+        total = 0;
+        for (uint32_t u = 0; u < l->units.count; u++) {
+            const double *time = l->units.time + (size_t)u * d;
+            double least = INFINITY;
+
+            c->start[u] = total;
+            for (uint32_t j = 0; j < d; j++)
+                least = fmin(least, time[j] * l->price[j]);
+            for (uint32_t j = 0; j < d; j++) {
+                double regret = time[j] * l->price[j] - least;
+                uint32_t at;
+
+                if (isinf(time[j]) || regret > limit * least)
+                    continue;
+                at = total++;
+                if (pass == 0)
+                    continue;
+                for (; at > c->start[u] && c->regret[at - 1] > regret; at--) {
+                    c->regret[at] = c->regret[at - 1];
+                    c->device[at] = c->device[at - 1];
+                }
+                c->regret[at] = regret;
+                c->device[at] = j;
+            }
+        }
+        c->start[l->units.count] = total;
+        if (pass == 0) {
+            c->device = he_arena_alloc(arena, total, sizeof *c->device);
+            c->regret = he_arena_alloc(arena, total, sizeof *c->regret);
+            if (!c->device || !c->regret)
+                return he_no_memory();
+        }
+    }
+    return HE_OK;
+}
+
+/* --- Orders --- */
+
+/* By @key, 0 or more, ascending; equal ones by number, or by number descending. Radix sort. */
+static void sort_tasks(struct large *l, const double *key, bool is_descending, uint32_t *order)
+{
+    uint32_t n = l->problem->task_count, *from = order, *to = l->spare;
+
+    for (uint32_t k = 0; k < n; k++)
+        order[k] = is_descending ? n - 1 - k : k;
+    for (int byte = 0; byte < 8; byte++) {
+        uint32_t count[257] = { 0 }, *swap;
+
+        for (uint32_t k = 0; k < n; k++) {
+            uint64_t bits;
+
+            memcpy(&bits, &key[k], sizeof bits);
+            count[(bits >> (8 * byte) & 0xff) + 1]++;
+        }
+        for (int c = 0; c < 256; c++)
+            count[c + 1] += count[c];
+        for (uint32_t k = 0; k < n; k++) {
+            uint64_t bits;
+
+            memcpy(&bits, &key[from[k]], sizeof bits);
+            to[count[bits >> (8 * byte) & 0xff]++] = from[k];
+        }
+        swap = from;
+        from = to;
+        to = swap;
+    }
+}
+
+/* Upward ranks with the least times and a share of the mean transfer. */
+static void rank_tasks(struct large *l, double transfer_weight, double *rank)
+{
+    const struct he_problem *p = l->problem;
+    double latency = 0.0, slope = 0.0;
+    uint32_t d = p->device_count;
+
+    for (uint32_t k = 0; k < d * d; k++) {
+        latency += l->sweep.forth.latency[k] / ((double)d * d);
+        slope += 1.0 / l->sweep.forth.bandwidth[k] / ((double)d * d);
+    }
+    for (uint32_t t = p->task_count; t-- > 0;) {
+        uint32_t unit = l->units.of[t];
+        double longest = 0.0;
+
+        for (uint32_t k = p->out_start[t]; k < p->out_start[t + 1]; k++) {
+            const struct he_place_edge *e = &p->edges[p->out_edges[k]];
+
+            longest = fmax(longest,
+                           transfer_weight * (latency + slope * e->bytes) + rank[e->to]);
+        }
+        rank[t] = he_problem_time(p, t, l->choices.device[l->choices.start[unit]]) + longest;
+    }
+}
+
+/* --- Schedules --- */
+
+static void keep(struct large *l)
+{
+    uint32_t n = l->problem->task_count;
+
+    l->best_length = l->sweep.length;
+    memcpy(l->best_begin, l->sweep.begin, n * sizeof *l->best_begin);
+    memcpy(l->best_end, l->sweep.end, n * sizeof *l->best_end);
+    memcpy(l->best_device, l->sweep.device, l->units.count * sizeof *l->best_device);
+}
+
+/* A schedule from the front has been made: kept if it is the best. */
+static he_status offer(struct large *l)
+{
+    uint32_t n = l->problem->task_count;
+
+    if (l->sweep.length >= l->best_length)
+        return HE_OK;
+    keep(l);
+    for (uint32_t t = 0; t < n; t++)
+        l->device[t] = l->sweep.device[l->units.of[t]];
+    sort_tasks(l, l->sweep.begin, false, l->order);
+    return he_contest_enter(l->contest, l->device, l->order, "large", NULL);
+}
+
+static he_status run(struct large *l, bool from_back, const struct he_choices *choices, double scale)
+{
+    return he_sweep_run(&l->sweep, l->order, from_back, choices, scale);
+}
+
+/* As above, choosing devices; where memories do not hold what is chosen, units trade places. */
+static he_status run_and_mend(struct large *l, double scale)
+{
+    he_status status = run(l, false, &l->choices, scale);
+    struct he_arena scratch;
+    bool is_mended;
+
+    if (status != HE_ERR_BUDGET)
+        return status;
+    l->sweep.ignores_room = true;
+    status = run(l, false, &l->choices, scale);
+    l->sweep.ignores_room = false;
+    if (status != HE_OK)
+        return status;
+    he_arena_init(&scratch, &l->problem->arena.alloc);
+    is_mended = he_units_mend(&l->units, &l->sweep.load, l->price, &scratch, l->sweep.device);
+    he_arena_fini(&scratch);
+    return is_mended ? run(l, false, NULL, 0.0) : HE_ERR_BUDGET;
+}
+
+/* Turns the schedule in the sweep round, from the front to the back and to the front again. */
+static he_status justify(struct large *l, const struct he_choices *choices, double scale)
+{
+    uint32_t n = l->problem->task_count;
+    he_status status;
+
+    for (uint32_t t = 0; t < n; t++)
+        l->key[t] = l->sweep.length - l->sweep.end[t];
+    sort_tasks(l, l->key, true, l->order);
+    status = run(l, true, NULL, 0.0);
+    if (status != HE_OK)
+        return status;
+    for (uint32_t t = 0; t < n; t++)
+        l->key[t] = l->sweep.length - l->sweep.end[t];
+    sort_tasks(l, l->key, false, l->order);
+    return run(l, false, choices, scale);
+}
+
+static he_status polish(struct large *l, const struct he_choices *choices, double scale, int patience)
+{
+    double length = l->sweep.length;
+    he_status status = HE_OK;
+
+    for (int idle = 0; status == HE_OK && idle < patience && !is_over(l); idle++) {
+        status = justify(l, choices, scale);
+        if (status != HE_OK)
+            return status;
+        if (l->sweep.length < length * (1.0 - 1e-5))
+            idle = -1;
+        length = fmin(length, l->sweep.length);
+        status = offer(l);
+    }
+    return status;
+}
+
+/* Means of begins from the front and from the back as the next order. */
+static he_status blend(struct large *l, int rounds, double share)
+{
+    uint32_t n = l->problem->task_count;
+    he_status status = HE_OK;
+    double *mean = l->mean;
+
+    for (uint32_t t = 0; t < n; t++)
+        mean[t] = l->best_begin[t];
+    memcpy(l->sweep.device, l->best_device, l->units.count * sizeof *l->best_device);
+    for (int k = 0; status == HE_OK && k < rounds && !is_over(l); k++) {
+        double most = 0.0;
+        for (uint32_t t = 0; t < n; t++)
+            most = fmax(most, mean[t]);
+        for (uint32_t t = 0; t < n; t++)
+            l->key[t] = most - mean[t];
+        sort_tasks(l, l->key, true, l->order);
+        status = run(l, true, NULL, 0.0);
+        if (status != HE_OK)
+            break;
+        for (uint32_t t = 0; t < n; t++)
+            mean[t] = (1.0 - share) * mean[t] + share * (l->sweep.length - l->sweep.end[t]);
+        sort_tasks(l, mean, false, l->order);
+        status = run(l, false, NULL, 0.0);
+        if (status == HE_OK)
+            status = offer(l);
+        for (uint32_t t = 0; t < n; t++)
+            mean[t] = (1.0 - share) * mean[t] + share * l->sweep.begin[t];
+    }
+    return status;
+}
+
+static he_status search(struct large *l)
+{
+    static const double scales[] = { 1e9, 4.0, 1.0 }, weights[] = { 1.0, 0.5, 0.0 };
+    uint32_t n = l->problem->task_count;
+    he_status status = HE_OK;
+
+    for (int k = 0; status == HE_OK && k < 9 && (k == 0 || !is_over(l)); k++) {
+        rank_tasks(l, weights[k / 3], l->key);
+        status = he_order_by_priority(l->problem, l->key, l->order);
+        if (status == HE_OK)
+            status = run_and_mend(l, scales[k % 3]);
+        if (status == HE_ERR_BUDGET) {
+            status = HE_OK;
+            continue;
+        }
+        if (status == HE_OK)
+            status = offer(l);
+        if (status == HE_OK)
+            status = polish(l, NULL, 0.0, 2);
+    }
+    if (status == HE_OK)
+        status = blend(l, 200, 0.5);
+    while (status == HE_OK && !is_over(l)) {
+        double noise = l->best_length * 0.02 * he_random_unit(&l->random);
+
+        for (uint32_t t = 0; t < n; t++)
+            l->key[t] = -(l->best_begin[t] + noise * he_random_unit(&l->random));
+        status = he_order_by_priority(l->problem, l->key, l->order);
+        memcpy(l->sweep.device, l->best_device, l->units.count * sizeof *l->best_device);
+        if (status == HE_OK)
+            status = run(l, false, NULL, 0.0);
+        if (status == HE_OK)
+            status = offer(l);
+        if (status == HE_OK)
+            status = polish(l, NULL, 0.0, 1);
+    }
+    return status;
+}
+
+static he_status prepare(struct large *l, struct he_arena *arena)
+{
+    const struct he_problem *p = l->problem;
+    size_t n = p->task_count;
+    he_status status = he_units_init(&l->units, p, arena);
+
+    if (status == HE_OK)
+        status = he_sweep_init(&l->sweep, &l->units, arena);
+    l->price = he_arena_alloc(arena, p->device_count, sizeof *l->price);
+    l->key = he_arena_alloc(arena, n, sizeof *l->key);
+    l->mean = he_arena_alloc(arena, n, sizeof *l->mean);
+    l->order = he_arena_alloc(arena, n, sizeof *l->order);
+    l->spare = he_arena_alloc(arena, n, sizeof *l->spare);
+    l->device = he_arena_alloc(arena, n, sizeof *l->device);
+    l->best_begin = he_arena_alloc(arena, n, sizeof *l->best_begin);
+    l->best_end = he_arena_alloc(arena, n, sizeof *l->best_end);
+    l->best_device = he_arena_alloc(arena, n, sizeof *l->best_device);
+    if (status != HE_OK || !l->price || !l->key || !l->order || !l->spare || !l->device ||
+        !l->best_begin || !l->best_end || !l->best_device)
+        return he_no_memory();
+    status = find_prices(l, arena);
+    return status == HE_OK ? find_choices(l, 0.5, arena) : status;
+}
+
+he_status he_large_search(struct he_contest *contest, const struct he_problem *p,
+                          const struct he_place_options *options, double effort)
+{
+    struct large l = { .contest = contest, .problem = p, .options = options,
+                       .best_length = INFINITY };
+    struct he_arena scratch;
+    he_status status;
+
+    if (contest->objective != HE_OBJECTIVE_LATENCY || p->task_count < 2 || p->device_count < 2)
+        return HE_OK;
+    l.deadline_ns = he_place_deadline(options);
+    l.work_limit = (uint64_t)(effort * 400000.0);
+    l.random.state = options->seed ^ 0x6c61726765u;
+    he_arena_init(&scratch, &p->arena.alloc);
+    status = prepare(&l, &scratch);
+    if (status == HE_OK)
+        status = search(&l);
+    he_sweep_fini(&l.sweep);
+    he_arena_fini(&scratch);
+    return status == HE_ERR_BUDGET ? HE_OK : status;
+}
+
+he_status he_policy_large(const struct he_problem *p, const struct he_place_options *options,
+                          struct he_arena *arena, struct he_placement *out)
+{
+    struct he_arena scratch;
+    struct he_contest contest = { 0 };
+    he_status status;
+
+    he_arena_init(&scratch, &p->arena.alloc);
+    status = he_contest_init(&contest, p, HE_OBJECTIVE_LATENCY, &scratch);
+    if (status == HE_OK)
+        status = he_large_search(&contest, p, options, 1.0);
+    if (status == HE_OK && !contest.has_best)
+        status = he_contest_run(&contest, p, he_policy_fit, options);
+    if (status == HE_OK)
+        status = he_contest_answer(&contest, arena, out);
+    he_contest_fini(&contest);
+    he_arena_fini(&scratch);
+    return status;
+}
