@@ -28,7 +28,7 @@ static const struct option options[] = {
       AT(devices), 0, true },
     { "strategy", 's', TEXT, "NAME",
       "latency_aware, throughput, cost, energy_aware, or a policy by name", AT(strategy), 0, true },
-    { "budget", 0, TEXT, "KEY=VALUE,...", "limits: memory=8GB,power=300W,price=3/h", AT(budget), 0,
+    { "budget", 0, TEXT, "KEY=VALUE,...", "limits: memory=8GB,power=300W,price=3/h,latency=50ms", AT(budget), 0,
       true },
     { "shape", 0, LIST, "NAME:1x3x224x224", "size of an input or of a named dimension", AT(shapes),
       AT(shape_count), true },

@@ -124,6 +124,8 @@ he_status he_cost_describe_budgets(const struct he_machine *machine, struct he_p
             problem->limits.power_watts = of_all ? budget->limit * power : budget->limit;
         else if (strcmp(budget->name, "price") == 0)
             problem->limits.price_per_hour = of_all ? budget->limit * price : budget->limit;
+        else if (strcmp(budget->name, "latency") == 0)
+            problem->limits.latency = budget->limit;
         for (size_t r = 0; r < problem->resource_count; r++) {
             struct he_place_resource *resource = &problem->resources[r];
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Budgets: memory, power, price, and the resources of programmable chips. */
+/* Budgets: memory, power, price, latency, and the resources of programmable chips. */
 #include <string.h>
 
 #include "core/size.h"
@@ -11,6 +11,7 @@ static const struct {
     enum he_unit unit;
 } budgets[] = {
     { "memory", HE_UNIT_BYTES }, { "power", HE_UNIT_WATTS }, { "price", HE_UNIT_PRICE },
+    { "latency", HE_UNIT_SECONDS },
     { "lut", HE_UNIT_NUMBER },   { "ff", HE_UNIT_NUMBER },   { "dsp", HE_UNIT_NUMBER },
     { "bram", HE_UNIT_NUMBER },
 };
@@ -23,8 +24,8 @@ static he_status unknown_budget(const char *name)
         names[k] = budgets[k].name;
     nearest = he_nearest_word(name, names, HE_COUNT(budgets));
     return he_error_set(HE_ERR_SETTING, "unknown budget '%s'%s%s%s", name,
-                        nearest ? ", did you mean '" : "; there are memory, power, price, lut, ff, "
-                                                       "dsp, bram",
+                        nearest ? ", did you mean '" : "; there are memory, power, price, latency, lut, "
+                                                       "ff, dsp, bram",
                         nearest ? nearest : "", nearest ? "'?" : "");
 }
 
@@ -45,6 +46,9 @@ he_status he_machine_put_budget(struct he_machine *machine, const char *name, co
     status = he_parse_quantity(value, budget.is_fraction ? HE_UNIT_FRACTION : unit, &budget.limit);
     if (status != HE_OK)
         return he_error_prefix(status, "budget %s", name);
+    if (budget.is_fraction && unit == HE_UNIT_SECONDS)
+        return he_error_set(HE_ERR_SETTING, "budget %s: '%s' is a part of nothing; expected seconds, "
+                                            "such as 50ms", name, value);
     if (budget.is_fraction && budget.limit > 1)
         return he_error_set(HE_ERR_SETTING, "budget %s: '%s' is more than everything", name, value);
     for (uint32_t k = 0; k < machine->budget_count; k++) {

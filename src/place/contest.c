@@ -54,6 +54,7 @@ he_status he_contest_enter_items(struct he_contest *c, const uint32_t *device,
         status = he_judge_stretch(&c->judge, device, order, false);
     if (status != HE_OK)
         return status;
+    he_judge_hold_latency(&c->judge);
     if (c->judge.shortfall.kind != HE_FITS) {
         c->shortfall = c->judge.shortfall;
         return HE_OK;

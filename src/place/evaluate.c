@@ -67,6 +67,10 @@ he_status he_shortfall_error(const struct he_problem *p, const struct he_shortfa
         return he_error_set(HE_ERR_BUDGET,
                             "the plan costs %g/h and the budget is price=%g/h: %g/h would do",
                             s->need, s->limit, s->need);
+    case HE_LACKS_SPEED:
+        return he_error_set(HE_ERR_BUDGET,
+                            "the plan takes %.6g s and the budget is latency=%gs: %.6g s would do",
+                            s->need, s->limit, s->need);
     case HE_LACKS_RESOURCE:
         return he_error_set(HE_ERR_BUDGET,
                             "the plan needs %g %s and the budget is %s=%g: %g would do", s->need,
@@ -184,6 +188,8 @@ he_status he_place_evaluate(const struct he_problem *p, const struct he_placemen
     }
     if (status == HE_OK && judge.shortfall.kind == HE_FITS)
         status = he_judge_stretch(&judge, placement->device, placement->order, true);
+    if (status == HE_OK)
+        he_judge_hold_latency(&judge);
     if (status == HE_OK && judge.shortfall.kind != HE_FITS)
         status = he_shortfall_error(p, &judge.shortfall, placement->device);
     if (status == HE_OK)

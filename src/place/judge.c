@@ -602,3 +602,11 @@ he_status he_judge_run_items(struct he_judge *judge, const uint32_t *device,
     check_peaks(judge);
     return HE_OK;
 }
+
+void he_judge_hold_latency(struct he_judge *judge)
+{
+    double limit = judge->problem->limits.latency;
+
+    if (judge->shortfall.kind == HE_FITS && !he_fits(judge->figures.makespan, limit))
+        falls_short(judge, HE_LACKS_SPEED, 0, 0, 0, judge->figures.makespan, limit);
+}

@@ -22,6 +22,7 @@ enum he_shortfall_kind {
     HE_LACKS_TOTAL_MEMORY, /* the plan's budget */
     HE_LACKS_POWER,
     HE_LACKS_PRICE,
+    HE_LACKS_SPEED,        /* the plan's latency budget */
     HE_LACKS_RESOURCE,        /* over all tasks */
     HE_LACKS_DEVICE_RESOURCE, /* of device */
 };
@@ -103,6 +104,10 @@ static inline bool he_fits(double need, double limit)
 {
     return need <= limit || need <= limit * (1.0 + 1e-12);
 }
+
+/* The latency budget, judged last: what he_judge_run() and he_judge_stretch() left in @judge falls
+ * short when it takes longer. */
+void he_judge_hold_latency(struct he_judge *judge);
 
 /* Sets HE_ERR_BUDGET with the sentence for @shortfall, met when tasks run on @device. */
 he_status he_shortfall_error(const struct he_problem *problem, const struct he_shortfall *shortfall,

@@ -335,6 +335,7 @@ static he_status try_limit(const struct he_problem *p, enum blame blame, size_t 
     *fits = false;
     he_arena_init(&arena, &p->arena.alloc);
     status = with_limit(p, blame, resource, value, &arena, &changed);
+    changed.limits.latency = INFINITY; /* a matter of its own */
     if (status == HE_OK)
         status = he_contest_init(&contest, &changed, HE_OBJECTIVE_COST, &arena);
     if (status == HE_OK)
@@ -442,6 +443,46 @@ static he_status explain_misfit(const struct he_problem *p)
                                        "and raising one of them is not enough");
 }
 
+/* --- A latency budget --- */
+
+/* True when the fastest plan is what was asked for anyhow. */
+static bool is_fastest_asked(const struct planner *planner)
+{
+    return planner->run == he_policy_portfolio &&
+           planner->options.objective == HE_OBJECTIVE_LATENCY;
+}
+
+/* Shows the contest the fastest plan that can be found, since the others may all be too slow.
+ * *fastest is its makespan, INFINITY when nothing fits whatever time it takes. */
+static he_status enter_fastest(struct planner *planner, double *fastest)
+{
+    const struct he_problem *p = planner->problem;
+    struct he_problem unhurried = *p;
+    struct he_contest contest = { 0 };
+    struct planner fast = { .problem = &unhurried, .run = he_policy_portfolio,
+                            .contest = &contest, .options = planner->options };
+    struct he_arena arena;
+    he_status status;
+
+    unhurried.limits.latency = INFINITY;
+    fast.options.objective = HE_OBJECTIVE_LATENCY;
+    if (!is_fastest_asked(planner))
+        fast.options.time_limit /= 4.0;
+    fast.deadline_ns = he_place_deadline(&fast.options);
+    he_arena_init(&arena, &p->arena.alloc);
+    status = he_contest_init(&contest, &unhurried, HE_OBJECTIVE_LATENCY, &arena);
+    if (status == HE_OK)
+        status = plan_all(&fast);
+    *fastest = contest.has_best ? contest.value : INFINITY;
+    if (status == HE_OK && contest.has_best)
+        status = he_contest_enter_items(planner->contest, contest.device, contest.order,
+                                        contest.has_items ? contest.items : NULL, contest.policy,
+                                        NULL);
+    he_contest_fini(&contest);
+    he_arena_fini(&arena);
+    return status;
+}
+
 /* --- The front door --- */
 
 static he_status check_abilities(const struct he_problem *p)
@@ -481,6 +522,7 @@ he_status he_place(const struct he_problem *p, const char *strategy,
     struct planner planner = { .problem = p, .contest = &contest };
     const struct he_policy *policy;
     struct he_arena scratch;
+    double fastest = INFINITY;
     he_status status;
 
     if (!p || !strategy || !arena || !out || !schedule)
@@ -499,12 +541,18 @@ he_status he_place(const struct he_problem *p, const char *strategy,
         return status;
     he_arena_init(&scratch, &p->arena.alloc);
     status = he_contest_init(&contest, p, planner.options.objective, &scratch);
-    if (status == HE_OK)
+    if (status == HE_OK && !isinf(p->limits.latency))
+        status = enter_fastest(&planner, &fastest);
+    if (status == HE_OK && (isinf(p->limits.latency) || !is_fastest_asked(&planner)))
         status = plan_all(&planner);
     if (status == HE_OK && planner.run != he_policy_priority)
         status = he_guard_caution(&contest);
     if (status == HE_OK && contest.has_best)
         status = he_contest_answer(&contest, arena, out);
+    else if (status == HE_OK && !isinf(fastest)) /* rounded up: the figure is to be of use */
+        status = he_error_set(HE_ERR_BUDGET,
+                              "no plan found fits the budget latency=%gs: latency=%.6gs would do",
+                              p->limits.latency, fastest * (1.0 + 1e-5));
     else if (status == HE_OK)
         status = explain_misfit(p);
     if (status == HE_OK)

@@ -18,7 +18,7 @@ struct he_problem *he_problem_create(const struct he_allocator *alloc)
     }
     he_arena_init(&problem->arena, alloc);
     problem->has_contention = true;
-    problem->limits = (struct he_place_limits){ INFINITY, INFINITY, INFINITY };
+    problem->limits = (struct he_place_limits){ INFINITY, INFINITY, INFINITY, INFINITY };
     return problem;
 }
 

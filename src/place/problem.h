@@ -73,6 +73,7 @@ struct he_place_limits {
     double memory_bytes;   /* peaks of all devices together */
     double power_watts;    /* busy watts of the devices with work */
     double price_per_hour; /* of the devices with work */
+    double latency;        /* s: the makespan */
 };
 
 /* Tasks are numbered topologically. All arrays belong to the arena. */
@@ -228,6 +229,8 @@ bool he_strategy_find(const char *strategy, enum he_objective *objective);
 /* What the planner calls: the policy behind @strategy (latency_aware, throughput, cost,
  * energy_aware, or a policy's name), then the guard: the best feasible single-device plan
  * replaces an answer that is worse (its policy is "single"), but for "priority", the baseline. Gives the winner and its schedule.
+ * A latency budget holds under every strategy; with energy_aware it is the bound within which joules
+ * are saved.
  * HE_ERR_SETTING for an unknown strategy (with the nearest one), HE_ERR_UNSUPPORTED for a task
  * that runs nowhere, HE_ERR_BUDGET when nothing fits, with the smallest budget that would do. */
 he_status he_place(const struct he_problem *problem, const char *strategy,

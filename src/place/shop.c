@@ -80,7 +80,7 @@ bool he_shop_fits(const struct he_problem *p)
 {
     double sum;
 
-    if (p->device_count < 2 || p->task_count < 2 ||
+    if (p->company || p->device_count < 2 || p->task_count < 2 ||
         (double)p->task_count * p->device_count > MOST_CELLS)
         return false;
     sum = dearest_transfers(p);

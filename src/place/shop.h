@@ -6,8 +6,8 @@
 
 #include "policies.h"
 
-/* True when the search's picture of @problem is right or nearly so: more than one device, and
- * all transfers and launches together, at their dearest, are within a hundredth of the makespan's
+/* True when the search's picture of @problem is right or nearly so: more than one device, none
+ * slowing another, and all transfers and launches together, at their dearest, are within a hundredth of the makespan's
  * lower bound. */
 bool he_shop_fits(const struct he_problem *problem);
 

@@ -466,7 +466,8 @@ bool he_walk_takes(const struct he_contest *contest, const struct he_problem *p)
     return (contest->objective == HE_OBJECTIVE_LATENCY ||
             contest->objective == HE_OBJECTIVE_ENERGY) &&
            he_problem_is_roomy(p) && isinf(p->limits.power_watts) &&
-           isinf(p->limits.price_per_hour);
+           isinf(p->limits.price_per_hour) &&
+           (contest->objective == HE_OBJECTIVE_LATENCY || isinf(p->limits.latency));
 }
 
 /* The more steps per task, the hotter the start: a search that has no time to come back from far

@@ -561,7 +561,7 @@ static he_status read_device_limits(struct reader *r, const struct he_json *devi
     return HE_OK;
 }
 
-/* Limits over all devices: memory, power, price, or a resource by name. */
+/* Limits over all devices: memory, power, price, latency, or a resource by name. */
 static he_status read_budget(struct reader *r, const struct he_json *budget)
 {
     struct he_problem *p = r->problem;
@@ -571,22 +571,23 @@ static he_status read_budget(struct reader *r, const struct he_json *budget)
         return HE_OK;
     if (budget->kind != HE_JSON_OBJECT)
         return bad(r, budget, "a budget: limits by name");
-    names = he_arena_alloc(r->arena, p->resource_count + 3, sizeof *names);
+    names = he_arena_alloc(r->arena, p->resource_count + 4, sizeof *names);
     if (!names)
         return he_no_memory();
     names[0] = "memory";
     names[1] = "power";
     names[2] = "price";
+    names[3] = "latency";
     for (size_t k = 0; k < p->resource_count; k++)
-        names[3 + k] = p->resources[k].name;
+        names[4 + k] = p->resources[k].name;
     for (const struct he_json *item = budget->child; item; item = item->next) {
         double *limits[] = { &p->limits.memory_bytes, &p->limits.power_watts,
-                             &p->limits.price_per_hour };
+                             &p->limits.price_per_hour, &p->limits.latency };
         size_t k = 0;
 
-        while (k < p->resource_count + 3 && strcmp(names[k], item->key) != 0)
+        while (k < p->resource_count + 4 && strcmp(names[k], item->key) != 0)
             k++;
-        if (k == p->resource_count + 3) {
+        if (k == p->resource_count + 4) {
             const char *nearest = he_nearest_word(item->key, names, k);
 
             return he_error_set(HE_ERR_PARSE, "%s:%u:%u: a budget for '%s', which no task uses%s%s%s",
@@ -596,7 +597,7 @@ static he_status read_budget(struct reader *r, const struct he_json *budget)
         }
         if (item->kind != HE_JSON_NUMBER || item->number < 0)
             return bad(r, item, "a limit, 0 or more");
-        *(k < 3 ? limits[k] : &p->resources[k - 3].limit) = item->number;
+        *(k < 4 ? limits[k] : &p->resources[k - 4].limit) = item->number;
     }
     return HE_OK;
 }

@@ -227,6 +227,8 @@ static inline void place_statement(struct he_problem *p, char *statement, struct
             p->limits.memory_bytes = value;
         else if (strcmp(word, "power") == 0)
             p->limits.power_watts = value;
+        else if (strcmp(word, "latency") == 0)
+            p->limits.latency = value;
         else
             p->limits.price_per_hour = value;
     } else {

@@ -178,6 +178,7 @@ static const struct {
     { "budget: {powr: 300W}", "m.yaml:1:10: unknown budget 'powr', did you mean 'power'?" },
     { "budget: {power: 300GB}", "wrong unit" },
     { "budget: {lut: 130%}", "more than everything" },
+    { "budget: {latency: 50%}", "a part of nothing" },
     { "budget: [1]", "expected budgets" },
     { "device_params: {gpu_mem_threshold: 120%}", "out of range" },
     { "device_params: {gpu_mem_threshold: 0%}", "out of range" },
@@ -428,6 +429,8 @@ START_TEST(budgets_are_added_and_replaced)
     ck_assert_uint_eq(m->budget_count, 4);
     ck_assert(m->budgets[0].limit == 4e9 && m->budgets[1].limit == 300);
     ck_assert(m->budgets[3].is_fraction);
+    ck_assert_int_eq(he_machine_set_budget(m, "latency=50ms"), HE_OK);
+    ck_assert(fabs(m->budgets[4].limit - 0.05) < 1e-12);
     ck_assert_int_eq(he_machine_set_budget(m, "memory"), HE_ERR_SETTING);
     ck_assert_int_eq(he_machine_set_budget(m, "memroy=1GB"), HE_ERR_SETTING);
     ck_assert_ptr_nonnull(strstr(he_error_message(), "did you mean 'memory'?"));
