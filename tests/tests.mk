@@ -89,4 +89,5 @@ EXTRA_DIST += tests/lsan.supp
 # What runs in seconds: for sanitizer builds, and while working.
 .PHONY: check-quick
 check-quick:
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(filter tests/unit/% tests/fuzz/%,$(TESTS)) tests/bad_input.sh"
+	$(MAKE) $(AM_MAKEFLAGS) check \
+		TESTS="`echo $(TESTS) | tr ' ' '\n' | grep -E '^tests/(unit|fuzz)/' | tr '\n' ' '` tests/bad_input.sh"
