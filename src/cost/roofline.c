@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "cost/cost.h"
+#include "graph/shard.h"
 
 /* The part of its peaks a common kernel reaches, by kind of work: measured with
  * oneDNN on x86 cores, and good enough as the start of learning elsewhere. */
@@ -27,6 +28,7 @@ static const struct {
 };
 
 #define ROOFLINE_SPREAD 0.5 /* relative; what a first guess deserves */
+#define SHARE_SPREAD 0.15 /* of a part whose whole was measured */
 #define DEFAULT_BANDWIDTH 10e9
 /* A task inside a region costs a call, not a launch. */
 #define TASK_CALL_SECONDS 0.3e-6
@@ -106,6 +108,28 @@ static void cannot(struct he_cost *out, const char *reason)
     *out = (struct he_cost){ .seconds = HE_CANNOT_RUN, .source = HE_COST_CANNOT, .reason = reason };
 }
 
+/* A part of a task that was measured whole takes its share of that, as the roofline sees it: what
+ * the kernel reaches of the peak is known better than from its class. */
+static bool share_of_whole(const struct he_graph *graph, const struct he_task *task,
+                           const struct he_cost_device *on, struct he_cost *cost)
+{
+    const struct he_node_part *part = he_graph_node_part(graph, task->anchor);
+    const struct he_task *whole = part ? &part->base->tasks[part->task] : NULL;
+    struct he_cost estimate = { 0 };
+    double seconds, spread;
+
+    if (!whole || !he_cost_store_get(on->store, on->fingerprint,
+                                     he_cost_signature(part->base, whole), &seconds, &spread))
+        return false;
+    roofline(part->base, whole, on->device, &estimate);
+    if (!(estimate.seconds > 0))
+        return false;
+    cost->seconds *= seconds / estimate.seconds;
+    cost->spread = fmax(spread, SHARE_SPREAD);
+    cost->source = HE_COST_LEARNT;
+    return true;
+}
+
 void he_cost_task(const struct he_graph *graph, const struct he_task *task,
                   const struct he_cost_device *on, struct he_arena *arena, struct he_cost *out)
 {
@@ -134,6 +158,8 @@ void he_cost_task(const struct he_graph *graph, const struct he_task *task,
         out->source = HE_COST_MEASURED;
         return;
     }
+    if (share_of_whole(graph, task, on, out))
+        return;
     factor = &on->factors.by_class[task->work.work_class];
     if (factor->task_count > 0) {
         out->seconds *= factor->factor;

@@ -11,7 +11,7 @@
 #include "plan/plan.h"
 
 /* What a plan with cut tasks must be better by: its parts were never measured. */
-#define LEAST_GAIN 0.03
+#define LEAST_GAIN 0.05
 
 /* One request on its way to a plan. */
 struct planner {

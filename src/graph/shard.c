@@ -252,7 +252,7 @@ static he_status write_part(struct he_shard_writer *w, const struct he_task *tas
 
     if (!part || !name)
         return he_no_memory();
-    *part = (struct he_node_part){ of, shard->axis, begin, end };
+    *part = (struct he_node_part){ of, w->base, shard->task, shard->axis, begin, end };
     status = plan_part(w->base, task, shard->axis, begin, end, &w->scratch, &ranges, &is_possible);
     if (status == HE_OK && !is_possible)
         status = he_error_set(HE_ERR_INVALID, "%s: cannot be cut along axis %u", name, shard->axis);

@@ -31,6 +31,8 @@ struct he_shard {
 /* Where a node of a graph that was cut comes from. */
 struct he_node_part {
     const char *of; /* the name of the task it is a part of */
+    const struct he_graph *base; /* where that task is, with its number there */
+    uint32_t task;
     uint32_t axis;
     int64_t begin, end;
 };

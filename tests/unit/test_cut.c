@@ -286,6 +286,49 @@ START_TEST(the_plan_says_what_its_parts_are)
 }
 END_TEST
 
+/* --- Costs --- */
+
+START_TEST(a_part_takes_its_share_of_what_the_whole_was_measured_to_take)
+{
+    struct he_analyze_options options = { .struct_size = sizeof options };
+    static const int64_t bounds[] = { 0, 1024, 4096 };
+    const struct he_shard shard = { .part_count = 2, .bounds = bounds };
+    const char *fingerprint;
+    struct he_problem *problem, *cut_problem;
+    struct he_graph *graph, *cut;
+    struct he_cost *costs, *cut_costs;
+    uint32_t parts = 0;
+
+    open_machine("cpu:2", 0);
+    must(he_cost_store_open("", &he_allocator_default, &engine->store));
+    must(he_engine_prepare(engine, model_text(&arena, BIG), &options, &graph, &problem, &costs));
+    fingerprint = he_cost_fingerprint(&engine->machine->devices[0], &arena);
+    for (int k = 0; k < HE_COST_MIN_SAMPLES; k++)
+        must(he_cost_store_add(engine->store, fingerprint,
+                               he_cost_signature(graph, &graph->tasks[0]),
+                               graph->tasks[0].work.work_class, costs[0].seconds, 2.0));
+    must(he_graph_shard(graph, &shard, 1, NULL, &cut));
+    must(he_cost_build(cut, engine->machine, engine->devs, engine->store, &he_allocator_default,
+                       &cut_problem, &cut_costs));
+    for (uint32_t t = 0; t < cut->task_count; t++) {
+        const struct he_node_part *part = he_graph_node_part(cut, cut->tasks[t].anchor);
+        double rows;
+
+        if (!part)
+            continue;
+        rows = (double)(part->end - part->begin);
+        ck_assert_double_eq_tol(cut_costs[2 * t].seconds, 2.0 * rows / 4096, 2e-3);
+        ck_assert_int_eq(cut_costs[2 * t].source, HE_COST_LEARNT);
+        parts++;
+    }
+    ck_assert_uint_eq(parts, 2);
+    he_graph_destroy(cut);
+    he_graph_destroy(graph);
+    he_problem_destroy(cut_problem);
+    he_problem_destroy(problem);
+}
+END_TEST
+
 /* --- Memory --- */
 
 static const struct he_home *home_of(const char *task, bool is_output)
@@ -340,6 +383,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_saved_plan_cuts_the_same_tasks_again, 0, 2);
     tcase_add_loop_test(tcase, a_saved_plan_with_other_parts_is_refused, 0, HE_COUNT(bad_files));
     tcase_add_test(tcase, the_plan_says_what_its_parts_are);
+    tcase_add_test(tcase, a_part_takes_its_share_of_what_the_whole_was_measured_to_take);
     tcase_add_test(tcase, parts_lie_inside_the_whole);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
