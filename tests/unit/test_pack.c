@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/size.h"
 #include "mem/pack.h"
 #include "support/failing_alloc.h"
