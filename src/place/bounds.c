@@ -26,12 +26,15 @@
 #include "rows.h"
 #include "windows.h"
 
-/* Newton steps of the duals, and how many units times devices one looks at. */
-#define STEPS 40u
-#define CELLS 30000.0
-/* Limits of larger problems are left out. */
-#define MOST_LIMIT_CELLS 1000000.0
-#define MOST_SUM_STEPS 2e7
+/* Newton steps of the duals, and how many units times devices one looks at. Bounds must not take
+ * as long as plans do. */
+#define STEPS 12u
+#define CELLS 8000.0
+/* Limits of larger problems are left out; so are tensors. */
+#define MOST_LIMIT_CELLS 300000.0
+#define MOST_TREE_CELLS 2e6
+/* Edges times pairs of devices: above, a change of device costs the least of any. */
+#define MOST_PAIRS_STEPS 3e6
 #define MOST_PAIRS 20000u /* tasks */
 
 static const struct he_place_options no_options;
@@ -126,7 +129,6 @@ static he_status price_servers(const struct he_problem *p, struct he_arena *aren
                             .device_count = p->device_count, .row_count = p->server_count,
                             .slot_count = 1, .amount = p->time, .server_rows = p->server_count,
                             .share = 1.0 };
-    double ignored;
 
     rows.row = he_arena_alloc(arena, p->device_count, sizeof *rows.row);
     rows.limit = he_arena_alloc(arena, p->server_count, sizeof *rows.limit);
@@ -136,7 +138,7 @@ static he_status price_servers(const struct he_problem *p, struct he_arena *aren
         rows.row[j] = p->devices[j].server;
     for (uint32_t s = 0; s < p->server_count; s++)
         rows.limit[s] = INFINITY;
-    return he_rows_dual(&rows, NULL, STEPS, CELLS, &no_options, 0, y, &ignored);
+    return he_rows_dual(&rows, NULL, STEPS, CELLS, &no_options, 0, y, NULL);
 }
 
 /* What holds for the largest time of a server: of schedules and of pipelines. */
@@ -240,27 +242,51 @@ static double sure_transfer(const struct he_problem *p, uint32_t e, uint32_t fro
 }
 
 /* Adds to @near what edge @e costs at least when its other end, whose costs are @far, may
- * choose: @far divided by @shares. @is_forward: the other end is the producer. @is_quick: a change of
- * device is taken to cost nothing. */
+ * choose: @far divided by @shares. @is_forward: the other end is the producer. @quick NULL, or the link that
+ * is as good as all of them. */
 static void hand_over(const struct he_problem *p, uint32_t e, const double *far, double shares,
-                      bool is_forward, bool is_quick, double *near)
+                      bool is_forward, const struct he_place_link *quick, double *near)
 {
+    uint32_t tensor = p->edge_tensor[e];
     double all = INFINITY;
 
     for (uint32_t i = 0; i < p->device_count; i++)
         all = fmin(all, far[i] / shares);
+    if (quick)
+        all += (quick->latency + p->edges[e].bytes / quick->bandwidth) /
+               (p->tensor_start[tensor + 1] - p->tensor_start[tensor]);
     for (uint32_t j = 0; j < p->device_count; j++) {
         double least = far[j] / shares;
 
-        if (is_quick)
-            least = all;
-        for (uint32_t i = 0; !is_quick && i < p->device_count; i++) {
+        if (quick)
+            least = fmin(least, all);
+        for (uint32_t i = 0; !quick && i < p->device_count; i++) {
             if (far[i] / shares < least)
                 least = fmin(least, far[i] / shares + (is_forward ? sure_transfer(p, e, i, j)
                                                                   : sure_transfer(p, e, j, i)));
         }
         near[j] += least;
     }
+}
+
+/* The least latency and the largest bandwidth between two devices. */
+static struct he_place_link best_link(const struct he_problem *p)
+{
+    struct he_place_link best = { .latency = INFINITY };
+
+    for (uint32_t i = 0; i < p->device_count; i++) {
+        for (uint32_t j = 0; j < p->device_count; j++) {
+            const struct he_place_link *link = &p->links[(size_t)i * p->device_count + j];
+
+            if (i == j)
+                continue;
+            if (link->is_free || p->devices[i].memory_node == p->devices[j].memory_node)
+                return (struct he_place_link){ .is_free = true, .bandwidth = INFINITY };
+            best.latency = fmin(best.latency, link->latency);
+            best.bandwidth = fmax(best.bandwidth, link->bandwidth);
+        }
+    }
+    return p->device_count > 1 ? best : (struct he_place_link){ .bandwidth = INFINITY };
 }
 
 /* @costs [task * device_count + device] are used up. */
@@ -271,8 +297,10 @@ static double dual_sum_bound(const struct he_problem *p, bool is_forward, double
     const uint32_t *near_start = is_forward ? p->in_start : p->out_start;
     const uint32_t *near_edges = is_forward ? p->in_edges : p->out_edges;
     const uint32_t *far_start = is_forward ? p->out_start : p->in_start;
-    bool is_quick = (double)p->edge_count * d * d > MOST_SUM_STEPS;
+    struct he_place_link best = best_link(p), *quick = &best;
 
+    if ((double)p->edge_count * d * d <= MOST_PAIRS_STEPS)
+        quick = NULL;
     for (uint32_t k = 0; k < n; k++) {
         uint32_t t = is_forward ? k : n - 1 - k;
         double *near = costs + (size_t)t * d, least = INFINITY;
@@ -281,7 +309,7 @@ static double dual_sum_bound(const struct he_problem *p, bool is_forward, double
             uint32_t e = near_edges[i], other = is_forward ? p->edges[e].from : p->edges[e].to;
 
             hand_over(p, e, costs + (size_t)other * d,
-                      (double)(far_start[other + 1] - far_start[other]), is_forward, is_quick, near);
+                      (double)(far_start[other + 1] - far_start[other]), is_forward, quick, near);
         }
         for (uint32_t j = 0; far_start[t] == far_start[t + 1] && j < d; j++)
             least = fmin(least, near[j]);
@@ -358,7 +386,7 @@ static he_status bound_cost(const struct he_problem *p, struct he_arena *arena,
     for (uint32_t t = 0; t < p->task_count; t++)
         sum += isinf(least[t]) ? 0.0 : least[t];
     raise(bound, sum * (1.0 - 1e-12), "least");
-    if (p->edge_count)
+    if (p->edge_count && (double)p->task_count * p->device_count <= MOST_TREE_CELLS)
         status = bound_trees(p, NULL, NULL, NULL, arena, bound);
     if (status != HE_OK || (double)p->task_count * p->device_count > MOST_LIMIT_CELLS ||
         (!p->colocation && !has_limits(p)))
@@ -377,7 +405,7 @@ static he_status bound_cost(const struct he_problem *p, struct he_arena *arena,
         for (uint32_t j = 0; p->in_start[t] == p->in_start[t + 1] && j < p->device_count; j++)
             cost[(size_t)units.of[t] * p->device_count + j] += entry_launch(p, j);
     }
-    status = he_rows_dual(&rows, cost, STEPS * 2, CELLS * 8, &no_options, 0, multipliers, &sum);
+    status = he_rows_dual(&rows, cost, STEPS * 4, CELLS * 20, &no_options, 0, multipliers, &sum);
     if (status != HE_OK || isinf(sum))
         return status;
     if (he_rows_grain(&rows, cost) == 1.0 && p->edge_count == 0)

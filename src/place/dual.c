@@ -17,7 +17,7 @@
 #include "rows.h"
 
 /* Choices dearer than the cheapest by so many mu do not count. */
-#define FAR 25.0
+#define FAR 16.0
 #define MOST_ROWS 384u
 #define SHRINK 0.35
 #define LAST 2e-4
@@ -292,7 +292,7 @@ static bool is_late(const struct he_place_options *options, uint64_t deadline_ns
 static void ascend(struct dual *t, uint32_t steps, const struct he_place_options *options,
                    uint64_t deadline_ns)
 {
-    double spread = spread_of(t), mu = spread;
+    double spread = spread_of(t), mu = 0.3 * spread;
 
     begin(t, spread);
     for (uint32_t done = 0; done < steps && mu > LAST * spread * SHRINK; mu *= SHRINK) {
@@ -390,9 +390,10 @@ he_status he_rows_dual(const struct he_rows *rows, const double *cost, uint32_t 
     memset(multipliers, 0, rows->row_count * sizeof *multipliers);
     for (uint32_t r = 0; r < rows->server_rows; r++)
         multipliers[r] = rows->share / rows->server_rows * (1.0 - 1e-12);
-    *bound = he_rows_bound(rows, cost, multipliers);
-    if (rows->row_count == 0 || rows->row_count > MOST_ROWS || isinf(*bound) ||
-        rows->unit_count == 0)
+    if (bound)
+        *bound = he_rows_bound(rows, cost, multipliers);
+    if (rows->row_count == 0 || rows->row_count > MOST_ROWS || rows->unit_count == 0 ||
+        (bound && isinf(*bound)))
         return HE_OK;
     he_arena_init(&arena, &rows->units->problem->arena.alloc);
     /* A sample of the units finds nearly the same multipliers. */
@@ -407,9 +408,10 @@ he_status he_rows_dual(const struct he_rows *rows, const double *cost, uint32_t 
             t.best[r] *= t.scale[r];
         if (rows->server_rows)
             normalise(rows, t.best);
-        found = he_rows_bound(rows, cost, t.best);
-        if (found > *bound) {
-            *bound = found;
+        found = bound ? he_rows_bound(rows, cost, t.best) : INFINITY;
+        if (!bound || found > *bound) {
+            if (bound)
+                *bound = found;
             memcpy(multipliers, t.best, rows->row_count * sizeof *multipliers);
         }
     }

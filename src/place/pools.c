@@ -25,7 +25,7 @@
  * up again; how much worse, in parts of the distance to the bound. */
 #define PATIENCE 1500u
 #define WANDER 6000u
-#define LENIENCE 0.03
+#define LENIENCE 0.1
 #define LIMIT_OF_LENIENCE 0.15
 
 struct choice {
@@ -55,9 +55,11 @@ struct pools {
     uint32_t *local;        /* by row: its number in the pool, or HE_NO_ROW */
     uint32_t *pool_rows, row_count;
     double *slack, *least_slack; /* by pool row */
-    struct member *members; /* free ones first once they are sorted */
+    struct member *members;
+    struct member **free;   /* those with a choice, in the order they are decided */
     uint32_t member_count, free_count;
     double *rest;           /* [free * row_count]: the most that free ones from there on could take */
+    double *small;          /* the same: the least that one of them could take */
     double *lost;           /* by level: regret so far */
     double allowance;       /* what is lost must stay below */
     uint64_t work;
@@ -215,11 +217,9 @@ static void list_choices(struct pools *s, struct member *m)
 /* Those with most to lose by their second choice are decided first: nearly fixed. */
 static int compare_members(const void *left, const void *right)
 {
-    const struct member *a = left, *b = right;
+    const struct member *a = *(struct member *const *)left, *b = *(struct member *const *)right;
 
-    if ((a->count > 1) != (b->count > 1))
-        return a->count > 1 ? -1 : 1;
-    if (a->count > 1 && a->choices[1].regret != b->choices[1].regret)
+    if (a->choices[1].regret != b->choices[1].regret)
         return a->choices[1].regret > b->choices[1].regret ? -1 : 1;
     return a->unit < b->unit ? -1 : 1;
 }
@@ -229,34 +229,43 @@ static bool fix_members(struct pools *s)
 {
     uint32_t rows = s->row_count;
 
-    for (uint32_t i = 0; i < s->member_count; i++)
-        list_choices(s, &s->members[i]);
-    qsort(s->members, s->member_count, sizeof *s->members, compare_members);
-    for (s->free_count = 0; s->free_count < s->member_count; s->free_count++) {
-        if (s->members[s->free_count].count < 2)
-            break;
+    s->free_count = 0;
+    for (uint32_t i = 0; i < s->member_count; i++) {
+        struct member *m = &s->members[i];
+
+        list_choices(s, m);
+        if (m->count > 1)
+            s->free[s->free_count++] = m;
+        else
+            take(s, m->unit, m->choices[0].device, s->slack, -1.0);
     }
-    for (uint32_t i = s->free_count; i < s->member_count; i++)
-        take(s, s->members[i].unit, s->members[i].choices[0].device, s->slack, -1.0);
+    if (s->free_count > 1)
+        qsort(s->free, s->free_count, sizeof(struct member *), compare_members);
     for (uint32_t r = 0; r < rows; r++) {
         if (s->slack[r] < s->least_slack[r])
             return false;
     }
     memset(s->rest + (size_t)s->free_count * rows, 0, rows * sizeof *s->rest);
+    for (uint32_t r = 0; r < rows; r++)
+        s->small[(size_t)s->free_count * rows + r] = INFINITY;
     for (uint32_t i = s->free_count; i-- > 0;) {
-        const struct member *m = &s->members[i];
+        const struct member *m = s->free[i];
         double *rest = s->rest + (size_t)i * rows, *after = rest + rows;
+        double *small = s->small + (size_t)i * rows;
 
         memcpy(rest, after, rows * sizeof *rest);
+        memcpy(small, small + rows, rows * sizeof *small);
         for (uint32_t c = 0; c < m->count; c++) {
             const double *amounts = he_rows_amounts(s->rows, m->unit, m->choices[c].device);
 
             for (uint32_t k = 0; k < s->rows->slot_count; k++) {
                 uint32_t row = s->rows->row[m->choices[c].device * s->rows->slot_count + k];
 
-                if (row != HE_NO_ROW)
-                    rest[s->local[row]] = fmax(rest[s->local[row]],
-                                               after[s->local[row]] + amounts[k]);
+                if (row == HE_NO_ROW || amounts[k] == 0.0)
+                    continue;
+                row = s->local[row];
+                rest[row] = fmax(rest[row], after[row] + amounts[k]);
+                small[row] = fmin(small[row], amounts[k]);
             }
         }
     }
@@ -268,10 +277,12 @@ static bool fix_members(struct pools *s)
 static double loss_of_rows(const struct pools *s, uint32_t level)
 {
     const double *rest = s->rest + (size_t)level * s->row_count;
+    const double *small = s->small + (size_t)level * s->row_count;
     double sum = 0.0;
 
     for (uint32_t r = 0; r < s->row_count; r++) {
-        double left = s->slack[r] - rest[r];
+        double left = s->slack[r] < small[r] + s->least_slack[r] ? s->slack[r]
+                                                                 : s->slack[r] - rest[r];
 
         if (left > 0.0)
             sum += s->search->multipliers[s->pool_rows[r]] * left;
@@ -279,10 +290,16 @@ static double loss_of_rows(const struct pools *s, uint32_t level)
     return sum;
 }
 
-static bool has_room(const struct pools *s)
+static bool has_room(const struct pools *s, uint32_t unit, uint32_t device)
 {
-    for (uint32_t r = 0; r < s->row_count; r++) {
-        if (s->slack[r] < s->least_slack[r])
+    const struct he_rows *rows = s->rows;
+    const double *amounts = he_rows_amounts(rows, unit, device);
+
+    for (uint32_t k = 0; k < rows->slot_count; k++) {
+        uint32_t row = rows->row[device * rows->slot_count + k];
+
+        if (row != HE_NO_ROW &&
+            s->slack[s->local[row]] - amounts[k] < s->least_slack[s->local[row]])
             return false;
     }
     return true;
@@ -291,7 +308,7 @@ static bool has_room(const struct pools *s)
 static bool is_new(const struct pools *s)
 {
     for (uint32_t i = 0; i < s->free_count; i++) {
-        const struct member *m = &s->members[i];
+        const struct member *m = s->free[i];
 
         if (m->choices[m->taken].device != s->device[m->unit])
             return true;
@@ -302,7 +319,7 @@ static bool is_new(const struct pools *s)
 /* Takes the next choice of @level that could be part of something better; false: there is none. */
 static bool take_next(struct pools *s, uint32_t level, uint32_t first, uint64_t *nodes)
 {
-    struct member *m = &s->members[level];
+    struct member *m = s->free[level];
 
     for (uint32_t c = first; c < m->count; c++) {
         double lost = s->lost[level] + m->choices[c].regret;
@@ -310,8 +327,10 @@ static bool take_next(struct pools *s, uint32_t level, uint32_t first, uint64_t 
         ++*nodes;
         if (lost >= s->allowance)
             return false; /* later choices cost more */
+        if (!has_room(s, m->unit, m->choices[c].device))
+            continue;
         take(s, m->unit, m->choices[c].device, s->slack, -1.0);
-        if (has_room(s) && lost + loss_of_rows(s, level + 1) < s->allowance) {
+        if (lost + loss_of_rows(s, level + 1) < s->allowance) {
             m->taken = c;
             s->lost[level + 1] = lost;
             return true;
@@ -341,14 +360,14 @@ static bool search_pool(struct pools *s, uint64_t limit, uint64_t *nodes)
                 found = true;
                 s->allowance = lost - 1e-10 * (1.0 + fabs(s->value));
                 for (uint32_t i = 0; i < s->free_count; i++)
-                    s->members[i].kept = s->members[i].taken;
+                    s->free[i]->kept = s->free[i]->taken;
             }
         } else if (level-- == 0) {
             break;
         }
-        take(s, s->members[level].unit, s->members[level].choices[s->members[level].taken].device,
-             s->slack, 1.0);
-        first = s->members[level].taken + 1;
+        take(s, s->free[level]->unit, s->free[level]->choices[s->free[level]->taken].device, s->slack,
+             1.0);
+        first = s->free[level]->taken + 1;
     }
     return found;
 }
@@ -360,7 +379,7 @@ static void move_members(struct pools *s)
     for (uint32_t i = 0; i < s->member_count; i++) {
         const struct member *m = &s->members[i];
         uint32_t from = s->device[m->unit];
-        uint32_t to = m->choices[i < s->free_count ? m->kept : 0].device;
+        uint32_t to = m->choices[m->kept].device; /* 0 without a choice */
         const double *costs = s->search->cost + (size_t)m->unit * rows->device_count;
 
         if (from == to)
@@ -451,13 +470,19 @@ static he_status reserve(struct pools *s, struct he_arena *arena)
     s->slack = he_arena_alloc(arena, rows, sizeof *s->slack);
     s->least_slack = he_arena_alloc(arena, rows, sizeof *s->least_slack);
     s->members = he_arena_alloc(arena, n + 1, sizeof *s->members);
+    s->free = he_arena_alloc(arena, n + 1, sizeof *s->free);
     s->rest = he_arena_alloc(arena, n + 1,
                              (rows < MOST_POOL * s->rows->slot_count ? rows
                                                                      : MOST_POOL * s->rows->slot_count) *
                                  sizeof *s->rest);
+    s->small = he_arena_alloc(arena, n + 1,
+                              (rows < MOST_POOL * s->rows->slot_count
+                                   ? rows
+                                   : MOST_POOL * s->rows->slot_count) * sizeof *s->small);
     s->lost = he_arena_alloc(arena, n + 1, sizeof *s->lost);
     if (!s->priced || !s->near || !s->device || !s->used || !s->is_in || !s->local ||
-        !s->pool_rows || !s->slack || !s->least_slack || !s->members || !s->rest || !s->lost)
+        !s->pool_rows || !s->slack || !s->least_slack || !s->members || !s->free || !s->rest || !s->small ||
+        !s->lost)
         return he_no_memory();
     for (size_t r = 0; r < rows; r++)
         s->local[r] = HE_NO_ROW;

@@ -46,7 +46,7 @@ bool he_rows_used(const struct he_rows *rows, const uint32_t *device, double *us
  * them: no assignment within the rows has a smaller sum of @cost (NULL: nothing costs), the share times
  * the largest time of a server added. INFINITY: there is none. Stops at @deadline_ns of the
  * clock of @options (0: never); @steps limits the Newton steps, of which each looks at about
- * @cells units times devices.
+ * @cells units times devices. @bound may be NULL.
  */
 he_status he_rows_dual(const struct he_rows *rows, const double *cost, uint32_t steps, double cells,
                        const struct he_place_options *options, uint64_t deadline_ns,
