@@ -10,7 +10,8 @@
  *     anything new, so that what is known of others stays true;
  *   - it is not merged across an edge between servers: a region starts when all
  *     its inputs are there and is done when its last task is, so a merge there would
- *     delay work that can run side by side.
+ *     delay work that can run side by side. That holds, too, where the maker is waited
+ *     for already but the tensor still has to come over a link.
  *
  * What a region waits for is kept as one number per device: the last region there.
  * That is exact because a device runs its regions in their order.
@@ -32,6 +33,7 @@ struct builder {
     uint32_t *open;      /* per device */
     uint32_t *device, *ordinal, *size; /* per region */
     bool *is_awaited, *is_exported;    /* per region */
+    bool *is_there; /* [tensor * device_count + device]: some region of the device waits for it */
     uint32_t *waits;
     size_t waits_capacity;
     uint32_t count;
@@ -48,6 +50,15 @@ static uint32_t server_of(const struct builder *b, uint32_t device)
     return b->problem->devices[device].server;
 }
 
+/* Whether the tensor of an edge to device @j moves, and nothing there has waited for it yet. */
+static bool comes_late(const struct builder *b, uint32_t edge, uint32_t from, uint32_t j)
+{
+    const struct he_problem *p = b->problem;
+
+    return !b->is_there[(size_t)p->edge_tensor[edge] * p->device_count + j] &&
+           he_problem_transfer(p, from, j, p->edges[edge].bytes) > 0;
+}
+
 static bool may_join(struct builder *b, uint32_t task, uint32_t region)
 {
     const struct he_problem *p = b->problem;
@@ -57,7 +68,7 @@ static bool may_join(struct builder *b, uint32_t task, uint32_t region)
     if (b->is_exported[region])
         return false;
     for (uint32_t k = p->in_start[task]; k < p->in_start[task + 1]; k++) {
-        uint32_t other = b->region_of[p->edges[p->in_edges[k]].from];
+        uint32_t edge = p->in_edges[k], other = b->region_of[p->edges[edge].from];
         const uint32_t *theirs = waits_of(b, other);
         bool is_new;
 
@@ -65,7 +76,9 @@ static bool may_join(struct builder *b, uint32_t task, uint32_t region)
             continue;
         if (theirs[j] > b->ordinal[region])
             return false; /* it waits for this region: a cycle */
-        is_new = mine[b->device[other]] < b->ordinal[other] + 1;
+        /* That it is made is waited for already; that it has come over may take longer. */
+        is_new = mine[b->device[other]] < b->ordinal[other] + 1 ||
+                 comes_late(b, edge, b->device[other], j);
         if (is_new && (b->is_awaited[region] ||
                        server_of(b, b->device[other]) != server_of(b, j)))
             return false;
@@ -106,11 +119,12 @@ static void join(struct builder *b, uint32_t task, uint32_t region)
     b->region_of[task] = region;
     b->size[region]++;
     for (uint32_t k = p->in_start[task]; k < p->in_start[task + 1]; k++) {
-        uint32_t other = b->region_of[p->edges[p->in_edges[k]].from];
+        uint32_t edge = p->in_edges[k], other = b->region_of[p->edges[edge].from];
         const uint32_t *theirs = waits_of(b, other);
 
         if (other == region)
             continue;
+        b->is_there[(size_t)p->edge_tensor[edge] * p->device_count + b->device[region]] = true;
         b->is_awaited[other] = true;
         for (uint32_t d = 0; d < p->device_count; d++) {
             if (theirs[d] > mine[d])
@@ -246,10 +260,11 @@ static he_status make_regions(struct builder *b)
     b->size = he_arena_alloc(&b->scratch, n, sizeof(uint32_t));
     b->is_awaited = he_arena_alloc(&b->scratch, n, sizeof(bool));
     b->is_exported = he_arena_alloc(&b->scratch, n, sizeof(bool));
+    b->is_there = he_arena_alloc(&b->scratch, (size_t)p->tensor_count * d, sizeof(bool));
     b->open = he_arena_alloc(&b->scratch, d, sizeof(uint32_t));
     b->per_device = he_arena_alloc(&b->scratch, d, sizeof(uint32_t));
     if (!b->region_of || !b->device || !b->ordinal || !b->size || !b->is_awaited ||
-        !b->is_exported || !b->open || !b->per_device)
+        !b->is_exported || !b->is_there || !b->open || !b->per_device)
         return he_no_memory();
     for (uint32_t j = 0; j < d; j++)
         b->open[j] = NO_REGION;

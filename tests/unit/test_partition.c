@@ -180,6 +180,105 @@ START_TEST(regions_of_random_graphs_are_convex_and_acyclic)
 }
 END_TEST
 
+static double time_of(const struct he_problem *p, uint32_t task, uint32_t device)
+{
+    double time = he_problem_time(p, task, device);
+
+    return isfinite(time) ? time : 1;
+}
+
+/* When every task ends when each starts as soon as its device is free and its inputs are there. */
+static void run_tasks(const struct he_problem *p, const struct he_placement *a, double *finish)
+{
+    double *is_free = calloc(p->device_count, sizeof *is_free);
+
+    for (uint32_t k = 0; k < p->task_count; k++) {
+        uint32_t t = a->order[k], j = a->device[t];
+        double start = is_free[j];
+
+        for (uint32_t i = p->in_start[t]; i < p->in_start[t + 1]; i++) {
+            const struct he_place_edge *edge = &p->edges[p->in_edges[i]];
+
+            start = fmax(start, finish[edge->from] +
+                                    he_problem_transfer(p, a->device[edge->from], j, edge->bytes));
+        }
+        is_free[j] = finish[t] = start + time_of(p, t, j);
+    }
+    free(is_free);
+}
+
+/* The same for regions: they start when all their inputs are there, and hand over at their end. */
+static void run_regions(const struct he_problem *p, const struct he_placement *a,
+                        const struct he_part *parts, uint32_t count, double *finish)
+{
+    double *is_free = calloc(p->device_count, sizeof *is_free);
+    double *end = calloc(p->task_count, sizeof *end);
+    uint32_t *region = calloc(p->task_count, sizeof *region);
+
+    for (uint32_t r = 0; r < count; r++) {
+        for (uint32_t k = 0; k < parts[r].task_count; k++)
+            region[parts[r].tasks[k]] = r;
+    }
+    for (uint32_t r = 0; r < count; r++) {
+        uint32_t j = parts[r].device;
+        double now = is_free[j];
+
+        for (uint32_t k = 0; k < parts[r].task_count; k++) {
+            uint32_t t = parts[r].tasks[k];
+
+            for (uint32_t i = p->in_start[t]; i < p->in_start[t + 1]; i++) {
+                const struct he_place_edge *edge = &p->edges[p->in_edges[i]];
+
+                if (region[edge->from] != r)
+                    now = fmax(now, end[region[edge->from]] +
+                                        he_problem_transfer(p, a->device[edge->from], j,
+                                                            edge->bytes));
+            }
+        }
+        for (uint32_t k = 0; k < parts[r].task_count; k++)
+            finish[parts[r].tasks[k]] = now += time_of(p, parts[r].tasks[k], j);
+        end[r] = is_free[j] = now;
+    }
+    free(is_free);
+    free(end);
+    free(region);
+}
+
+/* Merging tasks into one launch costs nothing: every task ends when it did alone. */
+START_TEST(regions_end_when_their_tasks_would)
+{
+    uint32_t merged = 0;
+
+    for (int k = 0; k < 250; k++) {
+        struct place_random r = { (uint64_t)(_i * 250 + k) };
+        struct place_shape shape = { .tasks = 1 + (uint32_t)(k % 50),
+                                     .devices = 1 + (uint32_t)(k % 4),
+                                     .density = 0.3 + k % 4,
+                                     .transfers = k % 2 };
+        struct he_problem *p = place_random(&shape, (uint64_t)(_i * 250 + k));
+        struct he_placement answer = scatter(p, &r);
+        double *alone = calloc(p->task_count, sizeof *alone);
+        double *together = calloc(p->task_count, sizeof *together);
+        struct he_part *parts;
+        uint32_t count;
+
+        ck_assert_msg(he_partition(p, &answer, &p->arena, &parts, &count) == HE_OK, "%s",
+                      he_error_message());
+        run_tasks(p, &answer, alone);
+        run_regions(p, &answer, parts, count, together);
+        for (uint32_t t = 0; t < p->task_count; t++)
+            ck_assert_msg(together[t] <= alone[t] * (1 + 1e-9),
+                          "graph %d, transfers %g: task %u ends at %g, alone at %g", k,
+                          shape.transfers, t, together[t], alone[t]);
+        merged += p->task_count - count;
+        free(alone);
+        free(together);
+        he_problem_destroy(p);
+    }
+    ck_assert_uint_gt(merged, 250);
+}
+END_TEST
+
 START_TEST(convexity_agrees_with_a_search_from_every_member)
 {
     uint32_t convex = 0, total = 0;
@@ -263,6 +362,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, regions_are_the_ones_expected, 0, HE_COUNT(cases));
     tcase_add_loop_test(tc, regions_of_random_graphs_are_convex_and_acyclic, 0, 4);
+    tcase_add_loop_test(tc, regions_end_when_their_tasks_would, 0, 4);
     tcase_add_test(tc, convexity_agrees_with_a_search_from_every_member);
     tcase_add_test(tc, slots_have_roles_and_views_share);
     suite_add_tcase(suite, tc);
