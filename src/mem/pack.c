@@ -14,10 +14,11 @@
 #include "mem/pack_inside.h"
 
 #define MOST_MEETINGS 4000000u    /* pairs; beyond that only greedy orders without lists */
-#define UNLIMITED_WORK 20000000u  /* without a time limit */
+#define UNLIMITED_WORK 8000000u   /* without a time limit: some 20 ms */
 #define LOOK_EVERY 50000u         /* work between two looks at the time */
 #define LOCAL_SLICE 2000000u
 #define FIRST_TRIES 4u
+#define MOST_VISITS 12u /* searches of one set after all had theirs */
 
 struct packing {
     struct he_pack_item *items;
@@ -277,28 +278,42 @@ static he_status climb(struct search *s, uint32_t tries)
     return status;
 }
 
-static he_status search(struct packing *p, struct pack_set *set, bool has_lifetimes)
+static he_status run_search(struct search *s, uint64_t seed, bool has_lifetimes,
+                            struct he_arena *arena)
+{
+    struct packing *p = s->packing;
+    struct pack_set *set = s->set;
+    he_status status = HE_OK;
+
+    s->offsets = he_arena_alloc(arena, set->count, sizeof *s->offsets);
+    if (!s->offsets)
+        return he_no_memory();
+    if (has_lifetimes)
+        status = he_pack_exact_create(set, seed, arena, &s->exact);
+    if (status == HE_OK)
+        status = he_pack_local_create(set, seed, arena, &s->local);
+    for (uint32_t tries = FIRST_TRIES; status == HE_OK && set->total > goal_of(s) &&
+         !he_pack_is_over(&p->clock, 0); tries += tries < 1024 ? tries / 2 : 0) {
+        if (s->exact)
+            status = climb(s, tries);
+        if (status == HE_OK && set->total > goal_of(s))
+            he_pack_local_run(s->local, goal_of(s), LOCAL_SLICE, &p->clock);
+    }
+    he_pack_exact_destroy(s->exact);
+    return status;
+}
+
+static he_status search(struct packing *p, struct pack_set *set, uint64_t seed, bool has_lifetimes)
 {
     struct search s = { .packing = p, .set = set, .proven = p->result->lower_bound };
-    he_status status = HE_OK;
+    struct he_arena arena;
+    he_status status;
 
     if (!set->begin || set->count < 2)
         return HE_OK;
-    s.offsets = he_arena_alloc(p->arena, set->count, sizeof *s.offsets);
-    if (!s.offsets)
-        return he_no_memory();
-    if (has_lifetimes)
-        status = he_pack_exact_create(set, p->options->seed, p->arena, &s.exact);
-    if (status == HE_OK)
-        status = he_pack_local_create(set, p->options->seed, p->arena, &s.local);
-    for (uint32_t tries = FIRST_TRIES; status == HE_OK && set->total > goal_of(&s) &&
-         !he_pack_is_over(&p->clock, 0); tries += tries < 1024 ? tries / 2 : 0) {
-        if (s.exact)
-            status = climb(&s, tries);
-        if (status == HE_OK && set->total > goal_of(&s))
-            he_pack_local_run(s.local, goal_of(&s), LOCAL_SLICE, &p->clock);
-    }
-    he_pack_exact_destroy(s.exact);
+    he_arena_init(&arena, &p->arena->alloc);
+    status = run_search(&s, seed, has_lifetimes, &arena);
+    he_arena_fini(&arena);
     if (s.proven > p->result->lower_bound)
         p->result->lower_bound = s.proven;
     return status;
@@ -315,14 +330,32 @@ static int compare_sets(const void *left, const void *right)
     return a->bytes < b->bytes ? -1 : a->bytes > b->bytes;
 }
 
-/* Searches where greedy is above the goal, small sets first: each may use its share of what is
- * left. A set that stays above the goal sets the goal of those behind it. */
+/* A share of what is left for one search. */
+static void share_clock(struct pack_clock *clock, const struct pack_clock *whole, uint32_t shares)
+{
+    clock->is_over = false;
+    clock->next_look = 0;
+    if (whole->deadline_ns) {
+        uint64_t now = clock_now_ns(whole->counts_cpu_time);
+
+        clock->deadline_ns = now < whole->deadline_ns ? now + (whole->deadline_ns - now) / shares
+                                                      : now;
+    } else {
+        clock->most_work = clock->work < whole->most_work
+                               ? clock->work + (whole->most_work - clock->work) / shares
+                               : clock->work;
+    }
+}
+
+/* The largest total is what has to shrink: each set above the goal gets a share, the smaller sets
+ * first, and then the largest total gets half of what is left again and again. */
 static he_status search_sets(struct packing *p, struct pack_set *sets, uint32_t set_count,
                              bool has_lifetimes)
 {
     struct pack_clock whole = p->clock;
     he_status status = HE_OK;
     uint32_t open = 0;
+    uint64_t seed = p->options->seed;
 
     qsort(sets, set_count, sizeof *sets, compare_sets);
     for (uint32_t k = 0; k < set_count; k++)
@@ -330,20 +363,19 @@ static he_status search_sets(struct packing *p, struct pack_set *sets, uint32_t 
     for (uint32_t k = 0; k < set_count && status == HE_OK; k++) {
         if (sets[k].total <= p->goal)
             continue;
-        if (whole.deadline_ns) {
-            uint64_t now = clock_now_ns(whole.counts_cpu_time);
+        share_clock(&p->clock, &whole, open > 1 ? open : 2);
+        status = search(p, &sets[k], seed, has_lifetimes);
+        open -= open > 0;
+    }
+    for (uint32_t visit = 0; visit < MOST_VISITS && status == HE_OK; visit++) {
+        uint32_t worst = 0;
 
-            if (now >= whole.deadline_ns)
-                break;
-            p->clock.deadline_ns = now + (whole.deadline_ns - now) / open;
-            p->clock.next_look = 0;
-        } else {
-            p->clock.most_work = p->clock.work + (whole.most_work - p->clock.work) / open;
-        }
-        p->clock.is_over = false;
-        status = search(p, &sets[k], has_lifetimes);
-        p->goal = sets[k].total > p->goal ? sets[k].total : p->goal;
-        open = open > 1 ? open - 1 : 1;
+        for (uint32_t k = 1; k < set_count; k++)
+            worst = sets[k].total > sets[worst].total ? k : worst;
+        if (sets[worst].total <= p->goal || sets[worst].total <= p->result->lower_bound)
+            break;
+        share_clock(&p->clock, &whole, visit + 1 < MOST_VISITS ? 2 : 1);
+        status = search(p, &sets[worst], ++seed, has_lifetimes);
     }
     return status;
 }
@@ -514,49 +546,4 @@ he_status he_pack(struct he_pack_item *items, size_t count, const struct he_allo
     *total_bytes = result.total_bytes;
     *lower_bound = result.lower_bound;
     return status;
-}
-
-/* --- The check --- */
-
-static bool overlap(const struct he_pack_item *a, const struct he_pack_item *b)
-{
-    return a->first <= b->last && b->first <= a->last && a->bytes && b->bytes &&
-           a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
-}
-
-/* Sorted by birth, each with those that live when it is born; quadratic when there is no memory
- * to sort in. */
-bool he_pack_is_valid(const struct he_pack_item *items, size_t count, size_t alignment)
-{
-    struct birth *births = count < UINT32_MAX ? malloc((count + 1) * sizeof *births) : NULL;
-    uint32_t *live = malloc((count + 1) * sizeof *live), live_count = 0;
-    bool is_valid = true;
-
-    alignment = alignment ? alignment : HE_PACK_ALIGNMENT;
-    for (size_t k = 0; k < count; k++) {
-        is_valid &= items[k].offset % alignment == 0;
-        if (births && live)
-            births[k] = (struct birth){ items[k].first, items[k].last, (uint32_t)k };
-    }
-    if (births && live)
-        qsort(births, count, sizeof *births, compare_births);
-    for (size_t k = 0; k < count && is_valid; k++) {
-        uint32_t kept = 0;
-
-        for (size_t other = 0; other < k && !(births && live) && is_valid; other++)
-            is_valid = !overlap(&items[k], &items[other]);
-        for (uint32_t n = 0; n < live_count && is_valid; n++) {
-            if (items[live[n]].last < births[k].first)
-                continue;
-            is_valid = !overlap(&items[births[k].item], &items[live[n]]);
-            live[kept++] = live[n];
-        }
-        if (births && live) {
-            live_count = kept;
-            live[live_count++] = births[k].item;
-        }
-    }
-    free(births);
-    free(live);
-    return is_valid;
 }

@@ -28,6 +28,7 @@
 #include "mem/pack_inside.h"
 
 #define MOST_ENTRIES 8000000u /* buffers times columns: beyond that there is no exact search */
+#define MOST_BUFFERS 20000u    /* a node looks at all that hang together: quadratic in their number */
 #define MEMO_BITS 17
 #define FEW_NODES 3000u
 #define MANY_NODES 40000u
@@ -204,6 +205,8 @@ he_status he_pack_exact_create(const struct pack_set *set, uint64_t seed, struct
     const uint32_t *steps;
 
     *out = NULL;
+    if (!set->begin || set->count > MOST_BUFFERS)
+        return HE_OK;
     if (!x)
         return he_no_memory();
     x->set = set;
@@ -213,7 +216,7 @@ he_status he_pack_exact_create(const struct pack_set *set, uint64_t seed, struct
     steps = find_columns(set, arena, &x->column_count);
     if (!steps || !find_spans(x, steps, arena))
         return he_no_memory();
-    if (!set->begin || x->begin[x->column_count] > MOST_ENTRIES)
+    if (x->begin[x->column_count] > MOST_ENTRIES)
         return HE_OK;
     x->rank = he_arena_alloc(arena, x->count, sizeof *x->rank);
     x->low = he_arena_alloc(arena, x->count, sizeof *x->low);

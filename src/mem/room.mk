@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 libhe_la_SOURCES += src/mem/copy.c src/mem/copy.h
-libhe_la_SOURCES += src/mem/pack.c src/mem/pack_exact.c src/mem/pack_greedy.c src/mem/pack_local.c
+libhe_la_SOURCES += src/mem/pack.c src/mem/pack_check.c src/mem/pack_exact.c \
+	src/mem/pack_greedy.c src/mem/pack_local.c
 libhe_la_SOURCES += src/mem/pack.h src/mem/pack_inside.h
 
 if HAVE_CHECK
