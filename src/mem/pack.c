@@ -14,10 +14,14 @@
 #include "mem/pack_inside.h"
 
 #define MOST_MEETINGS 4000000u    /* pairs; beyond that only greedy orders without lists */
-#define UNLIMITED_WORK 8000000u   /* without a time limit: some 20 ms */
+#define UNLIMITED_WORK 12000000u  /* without a time limit: some 30 ms */
 #define LOOK_EVERY 50000u         /* work between two looks at the time */
 #define LOCAL_SLICE 2000000u
 #define FIRST_TRIES 4u
+#define FEW_BACKTRACKS 300u
+#define MANY_BACKTRACKS 3000u
+#define GOAL_TRIES 14u
+#define GOAL_BUFFERS 1000u
 #define MOST_VISITS 12u /* searches of one set after all had theirs */
 
 struct packing {
@@ -229,10 +233,12 @@ static size_t round_up(const struct packing *p, size_t bytes)
 }
 
 /* Tries one capacity; false when that did not settle it. */
-static he_status try_capacity(struct search *s, size_t capacity, uint32_t tries, bool *is_settled)
+static he_status try_capacity(struct search *s, size_t capacity, uint32_t tries,
+                              uint32_t backtracks, bool *is_settled)
 {
     enum pack_answer answer;
-    he_status status = he_pack_exact_run(s->exact, capacity, tries, &s->packing->clock, &answer);
+    he_status status = he_pack_exact_run(s->exact, capacity, tries, backtracks,
+                                         &s->packing->clock, &answer);
 
     *is_settled = answer != PACK_UNKNOWN;
     if (status == HE_OK && answer == PACK_NONE) {
@@ -256,7 +262,7 @@ static size_t goal_of(const struct search *s)
 
 /* From the goal up to the best packing by halves: where one capacity is left open, the one half way
  * to the best is tried. */
-static he_status climb(struct search *s, uint32_t tries)
+static he_status climb(struct search *s, uint32_t tries, uint32_t backtracks)
 {
     size_t open = goal_of(s);
     he_status status = HE_OK;
@@ -264,7 +270,7 @@ static he_status climb(struct search *s, uint32_t tries)
     while (status == HE_OK && open < s->set->total && !he_pack_is_over(&s->packing->clock, 0)) {
         bool is_settled;
 
-        status = try_capacity(s, open, tries, &is_settled);
+        status = try_capacity(s, open, tries, backtracks, &is_settled);
         if (status != HE_OK || s->set->total <= goal_of(s))
             break;
         if (is_settled && s->set->total <= open)
@@ -284,6 +290,7 @@ static he_status run_search(struct search *s, uint64_t seed, bool has_lifetimes,
     struct packing *p = s->packing;
     struct pack_set *set = s->set;
     he_status status = HE_OK;
+    bool is_settled;
 
     s->offsets = he_arena_alloc(arena, set->count, sizeof *s->offsets);
     if (!s->offsets)
@@ -292,10 +299,16 @@ static he_status run_search(struct search *s, uint64_t seed, bool has_lifetimes,
         status = he_pack_exact_create(set, seed, arena, &s->exact);
     if (status == HE_OK)
         status = he_pack_local_create(set, seed, arena, &s->local);
+    /* A packing to begin with; all that is known to be good, at the goal; then in turns. */
+    if (s->exact && status == HE_OK)
+        status = climb(s, 1, FEW_BACKTRACKS);
+    if (s->exact && status == HE_OK && set->total > goal_of(s) && set->count <= GOAL_BUFFERS)
+        status = try_capacity(s, goal_of(s), GOAL_TRIES, MANY_BACKTRACKS,
+                              &is_settled);
     for (uint32_t tries = FIRST_TRIES; status == HE_OK && set->total > goal_of(s) &&
          !he_pack_is_over(&p->clock, 0); tries += tries < 1024 ? tries / 2 : 0) {
         if (s->exact)
-            status = climb(s, tries);
+            status = climb(s, tries, MANY_BACKTRACKS);
         if (status == HE_OK && set->total > goal_of(s))
             he_pack_local_run(s->local, goal_of(s), LOCAL_SLICE, &p->clock);
     }

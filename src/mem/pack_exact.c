@@ -30,8 +30,6 @@
 #define MOST_ENTRIES 8000000u /* buffers times columns: beyond that there is no exact search */
 #define MOST_BUFFERS 20000u    /* a node looks at all that hang together: quadratic in their number */
 #define MEMO_BITS 17
-#define FEW_NODES 3000u
-#define MANY_NODES 40000u
 
 /* What was changed, to be changed back. */
 enum change { LOW, FLOOR, PLACED, SORTED };
@@ -689,7 +687,7 @@ static void rank_items(struct pack_exact *x, unsigned rule, double noise)
  * of a column rule times RULES plus an order of buffers. */
 static const unsigned char first_rules[] = { 33, 31, 34, 28, 27, 22, 24, 30, 32, 16, 15, 1, 3, 4 };
 
-static void choose_rules(struct pack_exact *x)
+static void choose_rules(struct pack_exact *x, uint32_t backtracks)
 {
     uint64_t attempt = x->attempt++;
     unsigned rules = (unsigned)(pack_random(&x->random) % (RULES * RULES));
@@ -701,9 +699,9 @@ static void choose_rules(struct pack_exact *x)
         noise = 0.1 + 0.6 * pack_random_unit(&x->random);
     x->column_rule = rules / RULES;
     rank_items(x, rules % RULES, noise);
-    x->most_nodes = x->nodes + FEW_NODES + x->count;
+    x->most_nodes = x->nodes + backtracks + x->count;
     if (attempt % 8 == 7)
-        x->most_nodes += MANY_NODES;
+        x->most_nodes += 12 * (uint64_t)backtracks;
 }
 
 static he_status begin_try(struct pack_exact *x)
@@ -740,7 +738,7 @@ static he_status try_once(struct pack_exact *x, enum pack_answer *answer)
 }
 
 he_status he_pack_exact_run(struct pack_exact *x, size_t capacity, uint32_t attempts,
-                            struct pack_clock *clock, enum pack_answer *answer)
+                            uint32_t backtracks, struct pack_clock *clock, enum pack_answer *answer)
 {
     he_status status = HE_OK;
 
@@ -752,7 +750,7 @@ he_status he_pack_exact_run(struct pack_exact *x, size_t capacity, uint32_t atte
     for (uint32_t k = 0; k < attempts && *answer == PACK_UNKNOWN && status == HE_OK; k++) {
         if (he_pack_is_over(clock, 0))
             break;
-        choose_rules(x);
+        choose_rules(x, backtracks);
         status = try_once(x, answer);
     }
     return status;

@@ -60,10 +60,11 @@ he_status he_pack_exact_create(const struct pack_set *set, uint64_t seed, struct
                                struct pack_exact **out) HE_MUST_CHECK;
 void he_pack_exact_destroy(struct pack_exact *exact);
 /* FOUND: there is a packing within @capacity, he_pack_exact_answer() has it. NONE: there is none,
- * proven. UNKNOWN after @attempts tries of limited size, or when the clock is over. */
+ * proven. UNKNOWN after @attempts tries that go back about @backtracks times each (some of them
+ * more often), or when the clock is over. */
 enum pack_answer { PACK_UNKNOWN, PACK_FOUND, PACK_NONE };
 he_status he_pack_exact_run(struct pack_exact *exact, size_t capacity, uint32_t attempts,
-                            struct pack_clock *clock, enum pack_answer *answer) HE_MUST_CHECK;
+                            uint32_t backtracks, struct pack_clock *clock, enum pack_answer *answer) HE_MUST_CHECK;
 /* The packing that was found; gives its size. */
 size_t he_pack_exact_answer(const struct pack_exact *exact, size_t *offsets);
 
