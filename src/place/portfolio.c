@@ -68,13 +68,17 @@ static he_status search_large(struct portfolio *f, double end, double effort)
     return he_large_search(&f->contest, f->problem, &part, effort);
 }
 
-/* What is enough for large problems. */
+/* What is enough for large problems. Judging, bounding and dividing the answer takes about as long
+ * as the first plan: that much time is left for it. */
 static he_status run_large(struct portfolio *f)
 {
     struct he_place_options part = share(f, 0.5);
+    uint64_t begin_ns = he_place_now_ns(f->options);
     he_status status = he_contest_run(&f->contest, f->problem, he_policy_heft, &part);
+    double first = (double)(he_place_now_ns(f->options) - begin_ns) * 1e-9;
+    double rest = f->deadline_ns ? fmin(0.5, first / f->options->time_limit) : 0.0;
 
-    return status == HE_OK ? search_large(f, 1.0, 1.0) : status;
+    return status == HE_OK ? search_large(f, 1.0 - rest, 1.0) : status;
 }
 
 static he_status run_members(struct portfolio *f)
