@@ -256,9 +256,17 @@ static he_status plan_all(struct planner *planner)
 /* --- Nothing fits: who is to blame? --- */
 
 /* In the order they are tried: what the user set first, what the devices have last. */
-enum blame { BLAME_PRICE, BLAME_POWER, BLAME_RESOURCE, BLAME_TOTAL_MEMORY, BLAME_MEMORY };
+enum blame {
+    BLAME_PRICE,
+    BLAME_POWER,
+    BLAME_RESOURCE,
+    BLAME_DEVICE_RESOURCE,
+    BLAME_TOTAL_MEMORY,
+    BLAME_MEMORY
+};
 
-/* @p with one of its limits: memory of devices times @value, the others equal to @value. */
+/* @p with one of its limits: what devices have of memory or a resource times @value, the others
+ * equal to @value. */
 static he_status with_limit(const struct he_problem *p, enum blame blame, size_t resource,
                             double value, struct he_arena *arena, struct he_problem *out)
 {
@@ -290,8 +298,19 @@ static he_status with_limit(const struct he_problem *p, enum blame blame, size_t
         if (!out->resources)
             return he_no_memory();
         out->resources[resource].limit = value;
-        if (isinf(value))
-            out->resources[resource].device_limits = NULL;
+        return HE_OK;
+    case BLAME_DEVICE_RESOURCE:
+        out->resources = he_arena_copy(arena, p->resources, p->resource_count * sizeof *p->resources);
+        if (!out->resources)
+            return he_no_memory();
+        out->resources[resource].device_limits = NULL;
+        for (uint32_t j = 0; j < p->device_count; j++) {
+            double has = p->resources[resource].device_limits[j];
+
+            if (he_resource_limit_device(&out->resources[resource], j, isinf(has) ? has : has * value,
+                                         p->device_count, arena) != HE_OK)
+                return he_no_memory();
+        }
         return HE_OK;
     }
     return HE_OK;
@@ -319,7 +338,17 @@ static double used(const struct he_problem *p, enum blame blame, size_t resource
     }
     for (uint32_t t = 0; blame == BLAME_RESOURCE && t < p->task_count; t++)
         sum += p->resources[resource].amount[(size_t)t * p->device_count + c->device[t]];
-    return blame == BLAME_MEMORY ? ratio : sum;
+    for (uint32_t j = 0; blame == BLAME_DEVICE_RESOURCE && j < p->device_count; j++) {
+        double takes = 0.0;
+
+        for (uint32_t t = 0; t < p->task_count; t++) {
+            if (c->device[t] == j)
+                takes += p->resources[resource].amount[(size_t)t * p->device_count + j];
+        }
+        if (takes > 0.0)
+            ratio = fmax(ratio, takes / p->resources[resource].device_limits[j]);
+    }
+    return blame == BLAME_MEMORY || blame == BLAME_DEVICE_RESOURCE ? ratio : sum;
 }
 
 /* Whether anything fits under that limit, and what it uses then. */
@@ -374,6 +403,7 @@ static he_status blame_error(const struct he_problem *p, enum blame blame, size_
                              double least)
 {
     const struct he_place_device *d = &p->devices[0];
+    double has = 0.0;
 
     switch (blame) {
     case BLAME_MEMORY:
@@ -396,15 +426,33 @@ static he_status blame_error(const struct he_problem *p, enum blame blame, size_
         return he_error_set(HE_ERR_BUDGET, "no plan fits the budget %s=%g: %s=%g would do",
                             p->resources[resource].name, p->resources[resource].limit,
                             p->resources[resource].name, least);
+    case BLAME_DEVICE_RESOURCE:
+        for (uint32_t j = 0; j < p->device_count; j++) {
+            has = p->resources[resource].device_limits[j];
+            d = &p->devices[j];
+            if (has > 0.0 && !isinf(has))
+                break;
+        }
+        return he_error_set(HE_ERR_BUDGET,
+                            "no plan fits what the devices have of %s: %.6g times as much on every "
+                            "device would do (%g instead of %g on %s)",
+                            p->resources[resource].name, least, least * has, has, d->id);
     }
     return HE_ERR_BUDGET;
 }
 
+/* INFINITY: there is no such limit. */
 static double limit_now(const struct he_problem *p, enum blame blame, size_t resource)
 {
+    bool is_limited = false;
+
     switch (blame) {
     case BLAME_MEMORY:
-        return 1.0;
+        for (uint32_t j = 0; j < p->device_count; j++)
+            is_limited |= !isinf(p->devices[j].memory_bytes);
+        return is_limited ? 1.0 : INFINITY;
+    case BLAME_DEVICE_RESOURCE:
+        return p->resources[resource].device_limits ? 1.0 : INFINITY;
     case BLAME_TOTAL_MEMORY:
         return p->limits.memory_bytes;
     case BLAME_POWER:
@@ -418,19 +466,23 @@ static double limit_now(const struct he_problem *p, enum blame blame, size_t res
 }
 
 /* Large enough for anything, small enough to be multiplied. */
-#define MEMORY_FACTOR 1e12
+#define LARGE_FACTOR 1e12
 
 static he_status explain_misfit(const struct he_problem *p)
 {
     for (int blame = BLAME_PRICE; blame <= BLAME_MEMORY; blame++) {
-        size_t count = blame == BLAME_RESOURCE ? p->resource_count : 1;
+        bool by_resource = blame == BLAME_RESOURCE || blame == BLAME_DEVICE_RESOURCE;
+        bool is_factor = blame == BLAME_MEMORY || blame == BLAME_DEVICE_RESOURCE;
+        size_t count = by_resource ? p->resource_count : 1;
 
         for (size_t r = 0; r < count; r++) {
             double enough = 0.0, least;
             bool fits;
-            he_status status = try_limit(p, blame, r, blame == BLAME_MEMORY ? MEMORY_FACTOR : INFINITY,
-                                         &fits, &enough);
+            he_status status;
 
+            if (isinf(limit_now(p, blame, r)))
+                continue;
+            status = try_limit(p, blame, r, is_factor ? LARGE_FACTOR : INFINITY, &fits, &enough);
             if (status == HE_OK && fits)
                 status = least_limit(p, blame, r, limit_now(p, blame, r), enough, &least);
             if (status != HE_OK)

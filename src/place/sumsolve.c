@@ -430,6 +430,27 @@ static he_status prepare_rows(struct solver *s)
                         s->multipliers, &s->search.bound);
 }
 
+/* True when the bound is above anything that could be paid: the linear programme has no answer. */
+static bool is_impossible(const struct solver *s)
+{
+    uint32_t d = s->rows.device_count;
+    double most = 0.0, size = 0.0;
+
+    for (uint32_t u = 0; u < s->units->count; u++) {
+        double dearest = -INFINITY;
+
+        for (uint32_t j = 0; j < d; j++) {
+            double cost = s->cost[(size_t)u * d + j];
+
+            if (!isinf(cost) && cost > dearest)
+                dearest = cost;
+        }
+        most += dearest; /* -INFINITY when it fits nowhere */
+        size += fabs(dearest);
+    }
+    return s->search.bound > most + 1e-9 * (isinf(size) ? 0.0 : size) + 1e-9;
+}
+
 static void start_by_price(struct solver *s)
 {
     uint32_t d = s->rows.device_count;
@@ -551,6 +572,8 @@ static he_status solve(struct solver *s, bool *is_proven)
 {
     he_status status = prepare_rows(s);
 
+    if (status == HE_OK && s->rows.row_count && is_impossible(s))
+        return he_error_set(HE_ERR_BUDGET, "no assignment keeps to the devices' memory and resources");
     if (status == HE_OK && s->rows.row_count && is_separable(s))
         status = solve_separable(s, is_proven);
     else if (status == HE_OK)

@@ -6,9 +6,10 @@
  *   "dev cpu mem=100 server=0 node=0 idle=1 busy=2 price=3 launch=0.5; dev gpu;
  *    link cpu gpu 1e3 0.1;                  bandwidth and latency, one way; else free
  *    task a cpu=1 gpu=0.1 mem=5; edge a b 100; edge a c 100 t=1;
- *    group a b; resource lut 20 gpu; use lut a 10; contention no; limit price 3"
+ *    group a b; resource lut 20 gpu; use lut a 10; has lut gpu 15; contention no; limit price 3"
  *
- * A resource counts on the devices named behind its limit (all when none is).
+ * A resource counts on the devices named behind its limit (all when none is); a device has so much
+ * of it (without limit when nothing is said).
  */
 #ifndef HE_TESTS_PLACE_SUPPORT_H
 #define HE_TESTS_PLACE_SUPPORT_H
@@ -207,6 +208,16 @@ static inline void place_statement(struct he_problem *p, char *statement, struct
             for (uint32_t t = 0; t < p->task_count; t++)
                 amount[(size_t)t * p->device_count + place_device(p, word)] = 0.0;
         }
+    } else if (strcmp(verb, "has") == 0) {
+        uint32_t r = 0, j;
+
+        while (strcmp(p->resources[r].name, word) != 0)
+            r++;
+        j = place_device(p, strtok_r(NULL, " \n", &save));
+        ck_assert_int_eq(he_resource_limit_device(&p->resources[r], j,
+                                                  strtod(strtok_r(NULL, " \n", &save), NULL),
+                                                  p->device_count, &p->arena),
+                         HE_OK);
     } else if (strcmp(verb, "use") == 0) {
         uint32_t r = 0, t;
         double *amount, value;

@@ -356,6 +356,11 @@ static const struct {
       HE_ERR_BUDGET, "no plan fits the budget memory=10: memory=15 would do" },
     { "too few LUTs", "cost", "dev a; resource lut 5 a; task x a=1; use lut x 6", HE_ERR_BUDGET,
       "no plan fits the budget lut=5: lut=6 would do" },
+    { "too few LUTs on the devices", "cost",
+      "dev a; dev b; resource lut inf; has lut a 8; has lut b 4; task x a=1 b=1; task y a=1 b=1;"
+      "use lut x 6; use lut y 6", HE_ERR_BUDGET,
+      "no plan fits what the devices have of lut: 1.5 times as much on every device would do "
+      "(12 instead of 8 on a)" },
     { "no device is affordable", "cost", "dev a price=3; dev b price=2; limit price 1; task x a=1 b=1",
       HE_ERR_BUDGET, "no plan fits the budget price=1/h: price=2/h would do" },
     { "power for none", "peft", "dev a busy=30; limit power 10; task x a=1", HE_ERR_BUDGET,

@@ -114,6 +114,95 @@ static const struct {
       "cost", 0.5 },
 };
 
+/* Limits in the file: what the devices have, amounts by device, budgets over all. */
+#define LIMITED \
+    "\"devices\":[{\"id\":\"c0\",\"kind\":\"cpu\",\"price\":1,\"resources\":{\"lut\":10,\"other\":1}}," \
+    "{\"id\":\"c1\",\"kind\":\"cpu\",\"price\":2}],"
+#define TASK(id, lut) \
+    "{\"id\":\"" id "\",\"time\":{\"c0\":1,\"c1\":3},\"resources\":{\"lut\":" lut "}}"
+static const struct {
+    const char *what, *text, *budget;
+    double value; /* of the cost strategy */
+} budgets[] = {
+    { "what fits is taken", "{" LIMITED "\"tasks\":[" TASK("a", "5") "," TASK("b", "5") "]}", NULL, 2 },
+    { "a device has only so much", "{" LIMITED "\"tasks\":[" TASK("a", "6") "," TASK("b", "5") "]}",
+      NULL, 4 },
+    { "amounts by id", "{" LIMITED "\"tasks\":[" TASK("a", "{\"c0\":11,\"c1\":99}") "]}", NULL, 3 },
+    { "an id says more than a kind",
+      "{" LIMITED "\"tasks\":[" TASK("a", "{\"c0\":10,\"cpu\":11}") "]}", NULL, 1 },
+    { "nothing elsewhere", "{" LIMITED "\"tasks\":[" TASK("a", "{\"c1\":50}") "]}", NULL, 1 },
+    { "a budget over all",
+      "{" LIMITED "\"budget\":{\"lut\":4},\"tasks\":[" TASK("a", "{\"c0\":5,\"c1\":4}") "]}", NULL, 3 },
+    { "a price", "{" LIMITED "\"budget\":{\"price\":1},\"tasks\":[" TASK("a", "5") "]}", NULL, 1 },
+    { "the command line replaces the file's budget",
+      "{" LIMITED "\"budget\":{\"lut\":1},\"tasks\":[" TASK("a", "5") "]}", "lut=5", 1 },
+    { "a fraction is of what the devices have",
+      "{" LIMITED "\"tasks\":[" TASK("a", "{\"c0\":6,\"c1\":4}") "]}", "lut=50%", 3 },
+    { "and just enough is enough",
+      "{" LIMITED "\"tasks\":[" TASK("a", "{\"c0\":6,\"c1\":4}") "]}", "lut=60%", 1 },
+    { "half of the price", "{" LIMITED "\"tasks\":[" TASK("a", "11") "]}", "price=67%", 3 },
+};
+
+START_TEST(limits_of_the_file_hold)
+{
+    struct he_place_options options = { .objective = HE_OBJECTIVE_COST };
+    struct he_machine *machine;
+    struct he_problem *problem;
+    struct he_plan *plan;
+
+    must(he_machine_create("test", &he_allocator_default, &machine));
+    if (budgets[_i].budget)
+        must(he_machine_set_budget(machine, budgets[_i].budget));
+    must(he_problem_read_json("g.json", budgets[_i].text, strlen(budgets[_i].text), machine,
+                              &he_allocator_default, &problem));
+    ck_assert_msg(he_plan_create(NULL, machine, problem, NULL, "cost", &options,
+                                 &he_allocator_default, &plan) == HE_OK,
+                  "%s: %s", budgets[_i].what, he_error_message());
+    must(he_plan_check(plan));
+    ck_assert_msg(fabs(plan->value - budgets[_i].value) < 1e-9, "%s: %g", budgets[_i].what,
+                  plan->value);
+    ck_assert_double_le(plan->lower_bound, plan->value * (1 + 1e-12));
+    drop(plan, machine);
+}
+END_TEST
+
+/* What the machine's devices have holds for a graph without devices of its own. */
+START_TEST(limits_of_the_machine_hold)
+{
+    static const char text[] = "{\"tasks\":[{\"id\":\"a\",\"time\":{\"fpga\":1,\"cpu\":5},"
+                               "\"resources\":{\"lut\":{\"fpga\":600}}}]}";
+    static const struct {
+        const char *machine, *budget;
+        double value;
+    } machines[] = {
+        { "cpu:1 fpga:1(lut=1000)", NULL, 1 },
+        { "cpu:1 fpga:1(lut=500)", NULL, 5 },
+        { "cpu:1 fpga:1(lut=1000)", "lut=50%", 5 },
+        { "cpu:1 fpga:2(lut=500)", "lut=80%", 5 },
+        { "cpu:1 fpga:1(lut=1000)", "lut=80%", 1 },
+        { "cpu:1 fpga:1(lut=1000)", "lut=599", 5 },
+    };
+    struct he_place_options options = { .objective = HE_OBJECTIVE_COST };
+
+    for (size_t k = 0; k < HE_COUNT(machines); k++) {
+        struct he_machine *machine;
+        struct he_problem *problem;
+        struct he_plan *plan;
+
+        must(he_machine_from_line(machines[k].machine, &he_allocator_default, &machine));
+        if (machines[k].budget)
+            must(he_machine_set_budget(machine, machines[k].budget));
+        must(he_problem_read_json("g.json", text, strlen(text), machine, &he_allocator_default,
+                                  &problem));
+        must(he_plan_create(NULL, machine, problem, NULL, "cost", &options, &he_allocator_default,
+                            &plan));
+        ck_assert_msg(plan->value == machines[k].value, "%s, %s: %g", machines[k].machine,
+                      machines[k].budget ? machines[k].budget : "no budget", plan->value);
+        drop(plan, machine);
+    }
+}
+END_TEST
+
 START_TEST(known_optima_are_found)
 {
     struct he_machine *machine;
@@ -146,6 +235,14 @@ static const struct {
     { "{\"tasks\":[{\"id\":\"a\",\"time\":{\"cpu\":1},\"memory\":-1}]}", "memory" },
     { "{\"tasks\":[" TASK_A "],\"colocate\":[[\"a\",\"z\"]]}", "the id of a task" },
     { "{\"tasks\":[" TASK_A "],\"devices\":[{\"kind\":\"cpu\"}]}", "\"id\"" },
+    { "{" LIMITED "\"tasks\":[" TASK("a", "-1") "]}", "0 or more" },
+    { "{" LIMITED "\"tasks\":[" TASK("a", "{\"c0\":\"x\"}") "]}", "an amount" },
+    { "{" LIMITED "\"budget\":{\"luts\":3},\"tasks\":[" TASK("a", "1") "]}",
+      "a budget for 'luts', which no task uses, did you mean 'lut'?" },
+    { "{" LIMITED "\"budget\":{\"lut\":\"3\"},\"tasks\":[" TASK("a", "1") "]}", "a limit, 0 or more" },
+    { "{" LIMITED "\"budget\":[],\"tasks\":[" TASK("a", "1") "]}", "a budget: limits by name" },
+    { "{\"devices\":[{\"id\":\"c\",\"resources\":{\"lut\":-1}}],\"tasks\":[{\"id\":\"a\",\"time\":{\"c\":1}}]}",
+      "an amount, 0 or more" },
     { "{" TWO_CPUS "\"tasks\":[" TASK_A "],\"links\":[{\"from\":\"c0\",\"to\":\"zz\",\"bandwidth\":1}]}",
       "zz" },
     { "{" TWO_CPUS "\"tasks\":[" TASK_A "],\"links\":[{\"from\":\"c0\",\"to\":\"c1\",\"bandwidth\":0}]}",
@@ -699,6 +796,8 @@ int main(void)
 
     tcase_set_timeout(tcase, 300);
     tcase_add_loop_test(tcase, known_optima_are_found, 0, (int)HE_COUNT(optima));
+    tcase_add_loop_test(tcase, limits_of_the_file_hold, 0, (int)HE_COUNT(budgets));
+    tcase_add_test(tcase, limits_of_the_machine_hold);
     tcase_add_loop_test(tcase, bad_task_graphs_are_refused_with_their_place, 0,
                         (int)HE_COUNT(bad_graphs));
     tcase_add_loop_test(tcase, the_checker_sees_broken_schedules, 0, 11);
