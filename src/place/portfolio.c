@@ -5,6 +5,7 @@
  * schedules, the single-device plans; then a search from the best. Small graphs are solved to
  * the optimum.
  */
+#include "core/size.h"
 #include "exact.h"
 #include "large.h"
 #include "local.h"
@@ -42,6 +43,11 @@ static uint64_t share_end(const struct portfolio *f, double fraction)
     return f->deadline_ns
                ? f->deadline_ns - (uint64_t)(fmin(f->options->time_limit, 1e6) * (1.0 - fraction) * 1e9)
                : 0;
+}
+
+static bool is_late(const struct portfolio *f)
+{
+    return f->deadline_ns && he_place_now_ns(f->options) >= f->deadline_ns;
 }
 
 /* Problems on which members that look at every pair of something take too long. */
@@ -83,23 +89,22 @@ static he_status run_large(struct portfolio *f)
 
 static he_status run_members(struct portfolio *f)
 {
+    static he_policy_run *const members[] = { he_policy_heft, he_policy_priority, he_policy_peft,
+                                              he_policy_cost, he_policy_path };
     enum he_objective objective = f->options->objective;
     /* For makespans least sums are but seeds. */
     struct he_place_options part = share(f, objective == HE_OBJECTIVE_LATENCY ? 0.04 : 0.15);
-    he_status status = he_guard(&f->contest);
+    he_status status = HE_OK;
 
-    if (status == HE_OK)
-        status = he_contest_run(&f->contest, f->problem, he_policy_priority, &part);
-    if (status == HE_OK)
-        status = he_contest_run(&f->contest, f->problem, he_policy_heft, &part);
-    if (status == HE_OK)
-        status = he_contest_run(&f->contest, f->problem, he_policy_peft, &part);
-    if (status == HE_OK)
-        status = he_contest_run(&f->contest, f->problem, he_policy_cost, &part);
-    if (status == HE_OK)
-        status = he_contest_run(&f->contest, f->problem, he_policy_path, &part);
-    if (status == HE_ERR_UNSUPPORTED) /* path: too many devices */
-        status = HE_OK;
+    for (size_t k = 0; status == HE_OK && k < HE_COUNT(members); k++) {
+        if (f->contest.has_best && is_late(f))
+            return HE_OK;
+        status = he_contest_run(&f->contest, f->problem, members[k], &part);
+        if (status == HE_OK && k == 0) /* single devices are seeds, too */
+            status = he_guard(&f->contest);
+        if (status == HE_ERR_UNSUPPORTED) /* path: too many devices */
+            status = HE_OK;
+    }
     if (status == HE_OK && objective == HE_OBJECTIVE_THROUGHPUT) {
         part = share(f, 0.5);
         status = he_contest_run(&f->contest, f->problem, he_policy_throughput, &part);
@@ -118,9 +123,6 @@ static he_status search(struct portfolio *f)
     struct he_place_options rest = *f->options, quick = *f->options;
     he_status status;
 
-    if (f->contest.has_best &&
-        f->contest.value <= he_place_lower_bound(f->problem, f->options->objective))
-        return HE_OK; /* nothing is better */
     quick.time_limit = 0.0;
     if (f->problem->task_count <= HE_EXACT_TASKS) {
         status = he_local_search(&f->contest, f->problem, &quick, 0.05);

@@ -39,7 +39,7 @@ struct walk {
     bool *is_queued;
     uint32_t *moved, *was, *now, moved_count; /* units, for the loads */
     uint32_t *best_device, *best_order;
-    double best, bound; /* nothing is better than bound */
+    double best, bound; /* nothing is better than bound, the longest optimistic path */
     double work;
 };
 
@@ -457,7 +457,6 @@ static he_status prepare(struct walk *w, struct he_arena *arena)
     memcpy(w->best_device, w->contest->device, n * sizeof *w->best_device);
     memcpy(w->best_order, w->contest->order, n * sizeof *w->best_order);
     w->best = w->contest->value;
-    w->bound = he_place_lower_bound(p, w->contest->objective);
     return HE_OK;
 }
 
@@ -468,6 +467,23 @@ bool he_walk_takes(const struct he_contest *contest, const struct he_problem *p)
            he_problem_is_roomy(p) && isinf(p->limits.power_watts) &&
            isinf(p->limits.price_per_hour) &&
            (contest->objective == HE_OBJECTIVE_LATENCY || isinf(p->limits.latency));
+}
+
+/* For makespans only. */
+static double path_bound(const struct walk *w)
+{
+    const struct he_problem *p = w->problem;
+    double most = 0.0;
+
+    for (uint32_t t = 0; t < p->task_count && !w->replay.counts_energy; t++) {
+        double least = INFINITY;
+
+        for (uint32_t j = 0; j < p->device_count; j++)
+            least = fmin(least, he_problem_time(p, t, j) +
+                                    w->replay.optimistic[(size_t)t * p->device_count + j]);
+        most = fmax(most, least);
+    }
+    return most;
 }
 
 /* The more steps per task, the hotter the start: a search that has no time to come back from far
@@ -498,6 +514,8 @@ he_status he_walk_search(struct he_contest *contest, const struct he_problem *p,
     status = prepare(&w, &scratch);
     if (status == HE_OK)
         status = he_replay_init(&w.replay, p, contest->objective);
+    if (status == HE_OK)
+        w.bound = path_bound(&w);
     for (uint32_t round = 0; status == HE_OK && round < rounds; round++) {
         uint64_t end_ns = 0;
 
