@@ -17,8 +17,18 @@
 
 #define MOST_LEVELS 16
 #define ELITE 4
+#define STALE 40         /* rounds without a better answer before a new start */
 #define ROUNDS 6         /* without a time limit */
-#define MOVES 60.0       /* per part, in the first rounds */
+#define MOVES 60.0       /* per part and level, in the first rounds */
+#define LEAST_MOVES 2000.0 /* at a level */
+/* Temperatures at the top, relative to the largest load; lower levels begin at a quarter. Rounds
+ * take a share of them at random: near cold, that is local search. */
+#define HOT_FRESH 0.015
+#define HOT_KEPT 0.005
+#define COLD 0.0001
+/* Orders of the norm, as powers of two: the finer the parts, the more the largest load alone counts. */
+#define COARSE_NORM 4
+#define UNITS_NORM 6
 #define CLOCK_STRIDE 256 /* moves between looks at the clock */
 #define MOST_CLUSTER 64
 
@@ -41,9 +51,12 @@ struct scatter {
     struct level levels[MOST_LEVELS];
     uint32_t level_count;
     double *load, *saved; /* by server */
+    int squarings;        /* of loads: their norm is of order two to the power of this */
     uint32_t *elite[ELITE]; /* by unit */
     double elite_value[ELITE];
     uint32_t elite_count;
+    uint32_t *seed, *best; /* by unit: what the contest brought, the best of all */
+    double seed_value, best_value, epoch_value;
     double total_time;    /* of all units where they are quickest */
 };
 
@@ -62,12 +75,13 @@ static struct energy measure(const struct scatter *s, const double *load, double
         double x = load[k] / scale;
 
         e.most = fmax(e.most, load[k]);
-        x *= x;
-        x *= x;
-        x *= x;
-        sum += x * x;
+        for (int q = 0; q < s->squarings; q++)
+            x *= x;
+        sum += x;
     }
-    e.norm = scale * sqrt(sqrt(sqrt(sqrt(sum))));
+    for (int q = 0; q < s->squarings; q++)
+        sum = sqrt(sum);
+    e.norm = scale * sum;
     return e;
 }
 
@@ -183,6 +197,7 @@ static double anneal(struct scatter *s, struct level *l, double moves, double ho
     double scale = he_spread_most(sp), temperature = 0.0, best;
     struct energy now;
 
+    s->squarings = l == s->levels ? UNITS_NORM : COARSE_NORM;
     memcpy(l->best, sp->device, parts * sizeof *l->best);
     if (!(scale > 0.0))
         return 0.0;
@@ -381,6 +396,11 @@ static void keep(struct scatter *s, const uint32_t *device, double value)
 {
     uint32_t at = s->elite_count, count = s->units.count;
 
+    s->epoch_value = fmin(s->epoch_value, value);
+    if (value < s->best_value) {
+        s->best_value = value;
+        memcpy(s->best, device, count * sizeof *device);
+    }
     for (uint32_t k = 0; k < s->elite_count; k++) {
         if (fabs(s->elite_value[k] - value) <= 1e-9 * value)
             return;
@@ -413,8 +433,13 @@ static uint32_t best_elite(const struct scatter *s)
 
 static he_status run_round(struct scatter *s, uint32_t round)
 {
-    uint32_t from = round % 4 == 0 ? best_elite(s) : he_random_below(&s->random, s->elite_count);
-    bool is_fresh = round % 2 == 1, is_smaller = true;
+    bool is_fresh = s->elite_count == 0 || (round < 8 ? round % 2 == 1 : round % 4 == 1);
+    bool is_smaller = true;
+    uint32_t from = is_fresh || round % 4 == 0 ? best_elite(s)
+                                               : he_random_below(&s->random, s->elite_count);
+    /* One move changes a small pipeline by much. */
+    double few = fmax(1.0, pow(30.0 / s->units.count, 2.0));
+    double heat = few * exp(-(is_fresh ? 1.2 : 3.0) * he_random_unit(&s->random));
     uint32_t least = s->problem->device_count * (2 + he_random_below(&s->random, 6));
     uint32_t *state = he_arena_alloc(s->arena, s->units.count, sizeof *state);
     double effort = MOVES * (1.0 + round / 8.0), value = INFINITY;
@@ -423,13 +448,12 @@ static he_status run_round(struct scatter *s, uint32_t round)
     s->level_count = 0;
     if (status == HE_OK)
         status = add_level(s, s->units.of, s->units.count);
-    if (status == HE_OK)
+    if (status == HE_OK && !is_fresh)
         memcpy(state, s->elite[from], s->units.count * sizeof *state);
     while (status == HE_OK && is_smaller && s->level_count < MOST_LEVELS &&
            s->levels[s->level_count - 1].nets.part_count > least) {
         status = coarsen(s, is_fresh ? NULL : state, &is_smaller);
         if (status == HE_OK && is_smaller && !is_fresh) {
-            /* In place: a part's number never grows on the way up... the lists are apart. */
             uint32_t *up = he_arena_alloc(s->arena, s->units.count, sizeof *up);
 
             if (!up)
@@ -443,7 +467,7 @@ static he_status run_round(struct scatter *s, uint32_t round)
     for (uint32_t k = s->level_count; k-- > 0 && !s->is_over;) {
         struct level *l = &s->levels[k];
         bool is_top = k + 1 == s->level_count;
-        double hot = is_fresh ? (is_top ? 0.1 : 0.02) : (is_top ? 0.03 : 0.01);
+        double hot = heat * (is_fresh ? HOT_FRESH : HOT_KEPT) * (is_top ? 1.0 : 0.25);
 
         if (is_top && is_fresh) {
             if (!scatter_parts(s, l))
@@ -456,7 +480,8 @@ static he_status run_round(struct scatter *s, uint32_t round)
                 l->spread.device[u] = s->levels[k + 1].best[l->coarse[u]];
             he_spread_set(&l->spread, l->spread.device);
         }
-        value = anneal(s, l, effort * l->nets.part_count * (is_top ? 4.0 : 1.0), hot, 0.0005);
+        value = anneal(s, l, fmax(LEAST_MOVES, effort * l->nets.part_count * (is_top ? 4.0 : 1.0)),
+                       hot, fmin(COLD, hot));
         /* Cut short: take what there is down to the units. */
         for (uint32_t i = k; s->is_over && i-- > 0;) {
             for (uint32_t u = 0; u < s->levels[i].nets.part_count; u++)
@@ -467,18 +492,31 @@ static he_status run_round(struct scatter *s, uint32_t round)
     return HE_OK;
 }
 
+/* Epochs: when nothing has come of it for a while, everything but the best is forgotten. The first
+ * one and every other one start from what the contest brought. */
 static he_status run_rounds(struct scatter *s)
 {
+    uint32_t epoch = 0, stale = 0, round = 0;
     he_status status = HE_OK;
 
-    for (uint32_t round = 0; status == HE_OK && !s->is_over && (s->deadline_ns || round < ROUNDS);
-         round++) {
+    for (uint32_t done = 0; status == HE_OK && !s->is_over && (s->deadline_ns || done < ROUNDS);
+         done++, round++) {
+        double was = s->epoch_value;
         struct he_arena arena;
 
         he_arena_init(&arena, &s->problem->arena.alloc);
         s->arena = &arena;
         status = run_round(s, round);
         he_arena_fini(&arena);
+        stale = s->epoch_value < was * (1.0 - 1e-9) ? 0 : stale + 1;
+        if (stale > STALE + 8 * epoch) {
+            epoch++;
+            stale = round = 0;
+            s->elite_count = 0;
+            s->epoch_value = INFINITY;
+            if (epoch % 2 == 0)
+                keep(s, s->seed, s->seed_value);
+        }
     }
     return status;
 }
@@ -500,10 +538,15 @@ static he_status prepare(struct scatter *s, const struct he_contest *contest,
     }
     if (status != HE_OK)
         return status;
+    s->seed = he_arena_alloc(arena, s->units.count, sizeof *s->seed);
+    s->best = he_arena_alloc(arena, s->units.count, sizeof *s->best);
+    if (!s->seed || !s->best)
+        return he_no_memory();
     for (uint32_t t = 0; t < p->task_count; t++)
-        s->elite[0][s->units.of[t]] = contest->device[t];
-    s->elite_value[0] = contest->value;
-    s->elite_count = 1;
+        s->seed[s->units.of[t]] = contest->device[t];
+    s->seed_value = contest->value;
+    s->best_value = s->epoch_value = INFINITY;
+    keep(s, s->seed, s->seed_value);
     for (uint32_t u = 0; u < s->units.count; u++) {
         double least = INFINITY;
 
@@ -529,7 +572,7 @@ he_status he_scatter_search(struct he_contest *contest, const struct he_problem 
     if (status == HE_OK)
         status = run_rounds(&s);
     if (status == HE_OK)
-        status = he_units_answer(&s.units, s.elite[best_elite(&s)], NULL, "throughput", &scratch,
+        status = he_units_answer(&s.units, s.best, NULL, "throughput", &scratch,
                                  &answer);
     if (status == HE_OK)
         status = he_contest_enter_orders(contest, &answer);

@@ -8,12 +8,16 @@ bool he_spread_covers(const struct he_problem *p)
 {
     size_t pairs = (size_t)p->device_count * p->device_count;
 
-    if (p->launch || p->resource_count || p->memory_count < p->device_count ||
+    if (p->resource_count || p->memory_count < p->device_count ||
         !isinf(p->limits.memory_bytes) || !isinf(p->limits.power_watts) ||
         !isinf(p->limits.price_per_hour))
         return false;
     for (size_t k = 0; p->has_contention && k < pairs; k++) {
         if (!p->links[k].is_free && k / p->device_count != k % p->device_count)
+            return false;
+    }
+    for (uint32_t j = 0; p->launch && j < p->device_count; j++) {
+        if (p->launch[j] > 0.0)
             return false;
     }
     return true;

@@ -5,6 +5,7 @@
  * trying everything.
  */
 #include "place/judge.h"
+#include "place/spread.h"
 #include "place_support.h"
 #include "plan/plan.h"
 
@@ -212,6 +213,57 @@ START_TEST(throughput_finds_the_best_of_any_splits)
 }
 END_TEST
 
+/* Loads kept up to date by moves are those counted from scratch, and the judge's. */
+START_TEST(loads_follow_moves)
+{
+    for (uint64_t k = 0; k < 40; k++) {
+        struct he_problem *p = copying(14, 2 + k % 3, 1300 + k);
+        uint32_t of[14], device[14] = { 0 }, order[14], parts = 0;
+        struct place_random r = { k };
+        struct he_nets nets;
+        struct he_spread spread;
+        struct he_judge judge;
+        double load[4];
+
+        for (uint32_t t = 0; t < 14; t++) {
+            order[t] = t;
+            of[t] = k % 2 ? t / 2 : t; /* parts need not be groups */
+            parts = of[t] + 1;
+            p->colocation[t] = HE_NO_GROUP;
+            p->task_memory[t] = 0.0;
+            for (uint32_t j = 0; j < p->device_count; j++)
+                p->time[t * p->device_count + j] = fmin(p->time[t * p->device_count + j], 9.0);
+        }
+        must(he_judge_init(&judge, p));
+        must(he_nets_init(&nets, p, of, parts, &p->arena));
+        must(he_spread_init(&spread, &nets, &p->arena));
+        ck_assert(he_spread_covers(p));
+        he_spread_set(&spread, device);
+        for (int move = 0; move < 100; move++) {
+            uint32_t part = place_below(&r, parts), to = place_below(&r, p->device_count);
+
+            if (to == spread.device[part])
+                continue;
+            ck_assert(he_spread_has_room(&spread, part, to));
+            he_spread_try(&spread, part, to, load);
+            he_spread_move(&spread, part, to, load);
+            he_spread_set(&spread, spread.device);
+            for (uint32_t j = 0; j < p->device_count; j++)
+                ck_assert_msg(fabs(spread.load[j] - load[j]) < 1e-9, "load %g, not %g", load[j],
+                              spread.load[j]);
+            for (uint32_t t = 0; t < 14; t++)
+                device[t] = spread.device[of[t]];
+            must(he_judge_run(&judge, device, order, false));
+            ck_assert_msg(fabs(judge.figures.bottleneck - he_spread_most(&spread)) < 1e-9,
+                          "%g, the judge says %g", he_spread_most(&spread),
+                          judge.figures.bottleneck);
+        }
+        he_judge_fini(&judge);
+        he_problem_destroy(p);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("loads");
@@ -222,6 +274,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, copies_keep_devices_busy, 0, HE_COUNT(cases));
     tcase_add_test(tc, pipeline_is_the_optimum_of_contiguous_splits);
+    tcase_add_test(tc, loads_follow_moves);
     tcase_add_test(tc, throughput_finds_the_best_of_any_splits);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
