@@ -146,21 +146,22 @@ static void record(struct squeeze *s)
     memcpy(s->best, s->device, s->rows->unit_count * sizeof *s->best);
 }
 
-/* The cheapest devices of every unit at the multipliers' prices; what a unit pays on average. */
+/* The cheapest devices of every unit at the multipliers' prices, and among equals those of whose
+ * rows it takes the smaller parts; what a unit pays on average. */
 static void rank_choices(struct squeeze *s)
 {
     const struct he_rows *rows = s->rows;
     uint32_t d = rows->device_count, slots = rows->slot_count;
-    double price[MOST_CHOICES], paid = 0.0;
+    double price[MOST_CHOICES], part[MOST_CHOICES], paid = 0.0;
     size_t cells = 0;
 
     for (uint32_t u = 0; u < rows->unit_count; u++) {
         uint32_t *choice = s->choice + (size_t)u * MOST_CHOICES, count = 0;
 
-        for (uint32_t j = 0; j < d; j++) {
+        for (uint32_t i = 0; i < d; i++) {
+            uint32_t j = (i + u) % d, at; /* each begins at another, lest all like the same */
             const double *amounts = he_rows_amounts(rows, u, j);
-            double priced = s->search->cost[(size_t)u * d + j];
-            uint32_t at;
+            double priced = s->search->cost[(size_t)u * d + j], taken = 0.0;
 
             if (isinf(priced))
                 continue;
@@ -171,16 +172,24 @@ static void rank_choices(struct squeeze *s)
                     continue;
                 priced += s->search->multipliers[row] * amounts[k];
                 paid += s->search->multipliers[row] * amounts[k];
+                if (amounts[k] > 0.0)
+                    taken += amounts[k] / rows->limit[row];
             }
             cells++;
-            if (count == MOST_CHOICES && priced >= price[count - 1])
+            at = count;
+            while (at > 0 && (price[at - 1] > priced ||
+                              (price[at - 1] == priced && part[at - 1] > taken)))
+                at--;
+            if (at == MOST_CHOICES)
                 continue;
-            at = count < MOST_CHOICES ? count++ : count - 1;
-            for (; at > 0 && price[at - 1] > priced; at--) {
-                price[at] = price[at - 1];
-                choice[at] = choice[at - 1];
+            count += count < MOST_CHOICES;
+            for (uint32_t k = count - 1; k > at; k--) {
+                price[k] = price[k - 1];
+                part[k] = part[k - 1];
+                choice[k] = choice[k - 1];
             }
             price[at] = priced;
+            part[at] = taken;
             choice[at] = j;
         }
         s->choice_count[u] = count;

@@ -59,7 +59,6 @@ he_status he_policy_fit(const struct he_problem *p, const struct he_place_option
     struct he_place_options fixed = { .seed = options->seed };
     struct he_units units;
     uint32_t *device;
-    double *nothing;
     bool is_proven;
     he_status status;
 
@@ -68,12 +67,9 @@ he_status he_policy_fit(const struct he_problem *p, const struct he_place_option
     status = device ? he_units_init(&units, p, &scratch) : he_no_memory();
     if (status == HE_OK)
         status = he_units_fit(&units, NULL, &scratch, device);
-    /* Greedy orders give up early: the search for least sums, where all costs the same. */
-    if (status == HE_ERR_BUDGET) {
-        nothing = he_arena_alloc(&scratch, units.count, p->device_count * sizeof *nothing);
-        status = nothing ? he_min_sum_solve(&units, nothing, 0.0, 0.0, &fixed, device, &is_proven)
-                         : he_no_memory();
-    }
+    /* Greedy orders give up early. The prices that least sums put on limits show the way better. */
+    if (status == HE_ERR_BUDGET)
+        status = he_min_sum_solve(&units, units.time, 0.0, 0.0, &fixed, device, &is_proven);
     if (status == HE_OK)
         status = he_units_answer(&units, device, NULL, "fit", arena, out);
     he_arena_fini(&scratch);
