@@ -15,6 +15,8 @@
 #define WARM_UP_RUNS 3
 #define SAMPLES 12 /* above HE_COST_MIN_SAMPLES, so that one outlier does not count */
 
+#define ROUNDS 8           /* of trying other ways; one of each task per round */
+#define EXPLORING_SECONDS 60.0
 #define QUIET_NS 2000000000u /* what takes no longer needs no progress */
 
 struct calibration {
@@ -22,7 +24,7 @@ struct calibration {
     struct he_engine *engine;
     struct he_model *model;
     size_t measured;
-    uint32_t pairs;
+    uint32_t pairs, better;
     bool shows_progress;
     uint64_t start_ns;
 };
@@ -93,32 +95,118 @@ static he_status plan_for(struct calibration *c, uint32_t device, struct he_aren
                                  HE_OBJECTIVE_LATENCY, &he_allocator_default, out);
 }
 
-static he_status sample(struct calibration *c, struct he_plan *plan, struct he_session *session,
-                        struct he_arena *arena)
+/* A plan's inputs, made up, and room for what comes back. */
+struct feed {
+    uint32_t input_count, output_count;
+    const DLTensor **inputs;
+    struct he_output *outputs;
+};
+
+static he_status make_feed(const struct calibration *c, const struct he_plan *plan,
+                           struct he_arena *arena, struct feed *out)
 {
-    uint32_t input_count = plan->graph->input_count, output_count = plan->graph->output_count;
-    struct he_tensor *tensors = he_arena_alloc(arena, input_count, sizeof *tensors);
-    DLTensor *views = he_arena_alloc(arena, input_count, sizeof *views);
-    const DLTensor **inputs = he_arena_alloc(arena, input_count, sizeof *inputs);
-    struct he_output *outputs = he_arena_alloc(arena, output_count, sizeof *outputs);
+    struct he_tensor *tensors = he_arena_alloc(arena, plan->graph->input_count, sizeof *tensors);
+    DLTensor *views = he_arena_alloc(arena, plan->graph->input_count, sizeof *views);
     he_status status;
 
-    if (!tensors || !views || !inputs || !outputs)
+    out->input_count = plan->graph->input_count;
+    out->output_count = plan->graph->output_count;
+    out->inputs = he_arena_alloc(arena, out->input_count, sizeof *out->inputs);
+    out->outputs = he_arena_alloc(arena, out->output_count, sizeof *out->outputs);
+    if (!tensors || !views || !out->inputs || !out->outputs)
         return he_no_memory();
     status = tool_make_inputs(plan, NULL, 0, (uint64_t)c->args->seed, arena, tensors);
-    for (uint32_t k = 0; k < input_count && status == HE_OK; k++) {
+    for (uint32_t k = 0; k < out->input_count && status == HE_OK; k++) {
         views[k] = tool_dltensor(&tensors[k]);
-        inputs[k] = &views[k];
+        out->inputs[k] = &views[k];
     }
-    for (int run = -WARM_UP_RUNS; run < SAMPLES && status == HE_OK; run++) {
-        if (run == 0)
-            he_session_reset_times(session);
-        status = he_session_run(session, inputs, input_count, outputs, output_count);
-        for (uint32_t k = 0; k < output_count && status == HE_OK; k++)
-            outputs[k].given->deleter(outputs[k].given);
-        if (run >= 0 && status == HE_OK)
+    return status;
+}
+
+static he_status run_once(struct he_session *session, const struct feed *feed)
+{
+    he_status status = he_session_run(session, feed->inputs, feed->input_count, feed->outputs,
+                                      feed->output_count);
+
+    for (uint32_t k = 0; k < feed->output_count && status == HE_OK; k++)
+        feed->outputs[k].given->deleter(feed->outputs[k].given);
+    return status;
+}
+
+static he_status warm_up(struct he_session *session, const struct feed *feed)
+{
+    he_status status = HE_OK;
+
+    for (int run = 0; run < WARM_UP_RUNS && status == HE_OK; run++)
+        status = run_once(session, feed);
+    he_session_reset_times(session);
+    return status;
+}
+
+/* The device's own way. */
+static he_status sample(struct calibration *c, struct he_plan *plan, struct he_session *session,
+                        const struct feed *feed)
+{
+    he_status status = warm_up(session, feed);
+
+    for (int run = 0; run < SAMPLES && status == HE_OK; run++) {
+        status = run_once(session, feed);
+        if (status == HE_OK)
             status = he_engine_learn(c->engine, plan, session);
     }
+    return status;
+}
+
+/* One round of other ways, in turns with the device's own: what else the machine does falls on both. */
+static he_status try_ways(struct calibration *c, struct he_plan *plan, struct he_engine_ways *ways,
+                          struct he_session *rule, const struct feed *feed)
+{
+    struct he_session_options options = { .struct_size = sizeof options, .measure_tasks = true };
+    struct he_session *tried;
+    he_status status = he_session_create(c->engine, plan, &options, &tried);
+
+    he_engine_ways_clear(ways, plan);
+    if (status != HE_OK)
+        return status;
+    status = warm_up(tried, feed);
+    for (int run = 0; run < SAMPLES && status == HE_OK; run++) {
+        status = run_once(rule, feed);
+        if (status == HE_OK)
+            status = run_once(tried, feed);
+        if (status == HE_OK)
+            status = he_engine_ways_learn(c->engine, ways, plan, tried, rule);
+        if (status == HE_OK)
+            status = he_engine_learn(c->engine, plan, rule);
+    }
+    he_session_destroy(tried);
+    return status;
+}
+
+/* Until every way worth trying was, or time is up. */
+static he_status explore(struct calibration *c, struct he_plan *plan, uint32_t device,
+                         struct he_session *rule, const struct feed *feed)
+{
+    double limit = c->args->time_limit > 0 ? c->args->time_limit : EXPLORING_SECONDS;
+    uint64_t end_ns = he_now_ns() + (uint64_t)(limit * 1e9);
+    struct he_engine_ways *ways;
+    uint32_t better = 0;
+    he_status status = he_engine_ways_open(c->engine, plan, device, &ways);
+
+    if (status != HE_OK)
+        return status;
+    for (uint32_t round = 0; round < ROUNDS && status == HE_OK && he_now_ns() < end_ns; round++) {
+        if (he_engine_ways_next(ways, plan) == 0) {
+            he_engine_ways_clear(ways, plan);
+            break;
+        }
+        show(c, "trying other ways on", he_engine_machine(c->engine)->devices[device].id, round,
+             ROUNDS);
+        status = try_ways(c, plan, ways, rule, feed);
+    }
+    if (status == HE_OK)
+        status = he_engine_ways_settle(c->engine, ways, plan, &better);
+    c->better += better;
+    he_engine_ways_close(ways);
     return status;
 }
 
@@ -128,14 +216,23 @@ static he_status measure(struct calibration *c, uint32_t device)
     struct he_session *session = NULL;
     struct he_plan *plan = NULL;
     struct he_arena arena;
+    struct feed feed;
     he_status status;
 
     he_arena_init(&arena, NULL);
     status = plan_for(c, device, &arena, &plan);
+    /* What was chosen before must not stand for the device's own way. */
+    for (uint32_t k = 0; status == HE_OK && k < plan->graph->task_count * plan->problem->device_count;
+         k++)
+        plan->costs[k].way = NULL;
     if (status == HE_OK)
         status = he_session_create(c->engine, plan, &options, &session);
     if (status == HE_OK)
-        status = sample(c, plan, session, &arena);
+        status = make_feed(c, plan, &arena, &feed);
+    if (status == HE_OK)
+        status = sample(c, plan, session, &feed);
+    if (status == HE_OK)
+        status = explore(c, plan, device, session, &feed);
     he_session_destroy(session);
     he_plan_destroy(plan);
     he_arena_fini(&arena);
@@ -159,11 +256,11 @@ static he_status measure_model(struct calibration *c)
 static int report(const struct calibration *c)
 {
     if (c->args->json)
-        printf("{\"measured_tasks\": %zu, \"samples\": %d, \"pairs\": %u}\n", c->measured,
-               c->model ? SAMPLES : 0, c->pairs);
+        printf("{\"measured_tasks\": %zu, \"samples\": %d, \"pairs\": %u, \"better_ways\": %u}\n",
+               c->measured, c->model ? SAMPLES : 0, c->pairs, c->better);
     else if (!c->args->quiet && c->model)
-        printf("%zu tasks measured, %d times each; %u pairs of devices\n", c->measured, SAMPLES,
-               c->pairs);
+        printf("%zu tasks measured, %d times each, %u of them better done another way than the "
+               "device would; %u pairs of devices\n", c->measured, SAMPLES, c->better, c->pairs);
     else if (!c->args->quiet)
         printf("%u pairs of devices measured\n", c->pairs);
     return EXIT_DONE;
@@ -199,10 +296,11 @@ const struct tool_command cmd_calibrate = {
     .name = "calibrate",
     .summary = "measures devices, links and tasks for the cost model",
     .usage = "calibrate [-m FILE.onnx] [-d LIST] [--shape NAME:DIMS]",
-    .options = "threads",
+    .options = "threads time-limit",
     .details = "Measures between every two devices: links, what it costs to hand a task's result over,\n"
                "and how much they slow each other down. With a model, also runs its tasks on every\n"
-               "device that can. All of it goes into the calibration store\n"
+               "device that can, in each way the device knows worth trying (direct, Winograd, packed\n"
+               "weights...; for --time-limit seconds per device, 60 by default). All of it goes into the calibration store\n"
                "($XDG_CACHE_HOME/heteroengine, or ~/.cache/heteroengine); plans made afterwards\n"
                "stand on it instead of the roofline model and assumed links.",
     .examples = "  hetero calibrate\n"

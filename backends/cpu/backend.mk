@@ -26,7 +26,7 @@ libhe_cpu_la_SOURCES = \
 	backends/cpu/memory.c \
 	backends/cpu/nested.c backends/cpu/nested.h \
 	backends/cpu/parallel.c \
-	backends/cpu/program.c \
+	backends/cpu/program.c backends/cpu/variants.c \
 	backends/cpu/step_dynamic.c \
 	backends/cpu/step_kernel.c
 

@@ -221,7 +221,8 @@ static he_status supports(void *self, const struct he_graph *graph, const struct
     return cpu_program_supports(&dev->settings, graph, task);
 }
 
-static he_status compile(void *self, const struct he_region *region, void **out)
+static he_status compile_with(void *self, const struct he_region *region,
+                              const struct he_compile_options *options, void **out)
 {
     struct cpu_device *dev = self;
     struct cpu_program *program = NULL;
@@ -232,10 +233,24 @@ static he_status compile(void *self, const struct he_region *region, void **out)
      * that, and the thread gets its own number back. */
     cpu_openmp_open();
     cpu_team_begin(NULL, &guard);
-    status = cpu_program_create(&dev->settings, region, &program);
+    status = cpu_program_create_with(&dev->settings, region, options ? options->variants : NULL,
+                                     &program);
     cpu_team_end(&guard);
     *out = program;
     return status;
+}
+
+static he_status compile(void *self, const struct he_region *region, void **out)
+{
+    return compile_with(self, region, NULL, out);
+}
+
+static he_status variants(void *self, const struct he_graph *graph, const struct he_task *task,
+                          struct he_variant *out, size_t capacity, size_t *count)
+{
+    struct cpu_device *dev = self;
+
+    return cpu_variants(&dev->settings, graph, task, out, capacity, count);
 }
 
 static void program_free(void *self, void *program)
@@ -325,4 +340,6 @@ const struct he_device_ops cpu_device_ops = {
     .instance_set = instance_set,
     .launch = launch,
     .enter_thread = enter_thread,
+    .variants = variants,
+    .compile_with = compile_with,
 };

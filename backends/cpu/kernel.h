@@ -135,6 +135,7 @@ struct cpu_compile {
     struct cpu_team *team;
     uint32_t threads; /* that this task should use: 1 when it is too small for the team */
     bool use_bf16; /* the matrix backend: multiply in bfloat16 */
+    const char *variant; /* a way out of variants.c; NULL: by the makers' own rules */
 };
 
 /* HE_ERR_UNSUPPORTED: not this maker's, try the next one. Static shapes only. */

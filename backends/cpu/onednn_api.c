@@ -347,7 +347,48 @@ he_status od_attr(const struct od_post *posts, size_t count, dnnl_primitive_attr
 
 /* --- Primitive descriptors --- */
 
-#if DNNL_VERSION_MAJOR < 3
+/* Names of implementations by matrix products: "gemm:jit", "x64:gemm...". */
+static bool is_gemm_impl(dnnl_primitive_desc_t pd)
+{
+    return strstr(od_impl_name(pd), "gemm") != NULL;
+}
+
+#if DNNL_VERSION_MAJOR >= 3
+/* Goes on to the next implementation until one is by matrix products. */
+static dnnl_status_t find_gemm(dnnl_primitive_desc_t *pd)
+{
+    while (!is_gemm_impl(*pd)) {
+        dnnl_status_t done = od.dnnl_primitive_desc_next_impl(*pd);
+
+        if (done != dnnl_success) {
+            od.dnnl_primitive_desc_destroy(*pd);
+            *pd = NULL;
+            return dnnl_unimplemented;
+        }
+    }
+    return dnnl_success;
+}
+#else
+static dnnl_status_t find_gemm(const void *op_desc, dnnl_primitive_attr_t attr,
+                               dnnl_primitive_desc_t *out)
+{
+    dnnl_primitive_desc_iterator_t at = NULL;
+    dnnl_status_t done = od.dnnl_primitive_desc_iterator_create(&at, op_desc, attr, od.engine, NULL);
+
+    *out = NULL;
+    while (done == dnnl_success) {
+        *out = od.dnnl_primitive_desc_iterator_fetch(at);
+        if (!*out || is_gemm_impl(*out))
+            break;
+        od.dnnl_primitive_desc_destroy(*out);
+        *out = NULL;
+        done = od.dnnl_primitive_desc_iterator_next(at);
+    }
+    if (at)
+        od.dnnl_primitive_desc_iterator_destroy(at);
+    return *out ? dnnl_success : dnnl_unimplemented;
+}
+
 static dnnl_status_t from_op_desc(dnnl_status_t status, const void *op_desc,
                                   dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
 {
@@ -378,13 +419,18 @@ he_status od_conv_pd(const struct od_conv *conv, dnnl_primitive_attr_t attr,
                                 : od.dnnl_convolution_forward_primitive_desc_create)(
         out, od.engine, dnnl_forward_inference, alg, m.md[0], m.md[1], m.md[2], m.md[3],
         conv->strides, conv->dilates, conv->pad_begin, conv->pad_end, attr);
+    if (done == dnnl_success && conv->is_gemm)
+        done = find_gemm(out);
 #else
     dnnl_convolution_desc_t op;
     done = (conv->is_transposed ? od.dnnl_dilated_deconvolution_forward_desc_init
                                 : od.dnnl_dilated_convolution_forward_desc_init)(
         &op, dnnl_forward_inference, alg, m.md[0], m.md[1], m.md[2], m.md[3], conv->strides,
         conv->dilates, conv->pad_begin, conv->pad_end);
-    done = from_op_desc(done, &op, attr, out);
+    if (done == dnnl_success && conv->is_gemm)
+        done = find_gemm(&op, attr, out);
+    else
+        done = from_op_desc(done, &op, attr, out);
 #endif
     mds_fini(&m);
     return od_status(done, conv->is_transposed ? "transposed convolution" : "convolution");

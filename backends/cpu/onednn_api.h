@@ -49,6 +49,7 @@
 #if DNNL_VERSION_MAJOR >= 3
 #define OD_SYMBOLS(X)                                                                             \
     OD_SYMBOLS_COMMON(X)                                                                          \
+    X(dnnl_primitive_desc_next_impl)                                                              \
     X(dnnl_memory_desc_create_with_strides)                                                       \
     X(dnnl_memory_desc_create_with_tag)                                                           \
     X(dnnl_memory_desc_destroy)                                                                   \
@@ -70,6 +71,10 @@
     X(dnnl_memory_desc_init_by_strides)                                                           \
     X(dnnl_memory_desc_init_by_tag)                                                               \
     X(dnnl_primitive_desc_create)                                                                 \
+    X(dnnl_primitive_desc_iterator_create)                                                        \
+    X(dnnl_primitive_desc_iterator_fetch)                                                         \
+    X(dnnl_primitive_desc_iterator_next)                                                          \
+    X(dnnl_primitive_desc_iterator_destroy)                                                       \
     X(dnnl_dilated_convolution_forward_desc_init)                                                 \
     X(dnnl_dilated_deconvolution_forward_desc_init)                                               \
     X(dnnl_inner_product_forward_desc_init)                                                       \
@@ -136,6 +141,7 @@ he_status od_attr(const struct od_post *posts, size_t count, dnnl_primitive_attr
 
 struct od_conv {
     bool is_transposed, is_winograd;
+    bool is_gemm; /* an implementation by matrix products, or none */
     struct od_desc src, weights, bias, dst;
     dnnl_dims_t strides, dilates, pad_begin, pad_end; /* dilates: 0 is dense */
 };

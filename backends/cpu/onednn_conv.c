@@ -232,12 +232,54 @@ static he_status try_direct(struct od_conv_task *t, bool is_plain, bool with_pos
     return try_way(t, &way, with_posts, src_same && !use_bf16, dst_same, is_done);
 }
 
+/* oneDNN's blocked layout, reordered to and from the slots'. */
+static he_status try_blocked(struct od_conv_task *t, bool is_winograd, bool *is_done)
+{
+    struct od_conv way = t->conv;
+    he_status status;
+
+    way.is_winograd = is_winograd;
+    way.src = od_desc_any(t->conv.src);
+    way.dst = od_desc_any(t->conv.dst);
+    status = try_way(t, &way, true, false, false, is_done);
+    if (status == HE_OK && !*is_done)
+        status = try_way(t, &way, false, false, false, is_done);
+    return status;
+}
+
+/* One way and no other, with the epilogue inside where it can be. */
+static he_status try_variant(struct od_conv_task *t, const char *variant, bool *is_done)
+{
+    bool is_plain = strcmp(variant, "plain") == 0;
+    he_status status;
+
+    *is_done = false;
+    if (t->conv.is_transposed)
+        return HE_OK;
+    if (strcmp(variant, "winograd") == 0)
+        return try_blocked(t, true, is_done);
+    if (strcmp(variant, "blocked") == 0)
+        return try_blocked(t, false, is_done);
+    if (strcmp(variant, "gemm") == 0)
+        t->conv.is_gemm = is_plain = true;
+    else if (!is_plain && strcmp(variant, "last") != 0)
+        return HE_OK;
+    status = try_direct(t, is_plain, true, is_done);
+    if (status == HE_OK && !*is_done)
+        status = try_direct(t, is_plain, false, is_done);
+    return status;
+}
+
 he_status od_make_conv(struct od_build *b)
 {
     struct od_conv_task t = {.b = b};
     bool is_done = false, plain_first;
     he_status status = od_conv_read(&t);
 
+    if (status == HE_OK && b->c->variant) {
+        status = try_variant(&t, b->c->variant, &is_done);
+        return status == HE_OK && !is_done ? od_conv_refuse(&t, "not possible in this way") : status;
+    }
     if (status == HE_OK && t.conv.is_transposed) {
         status = od_conv_tiles(&t, &is_done);
         if (status == HE_OK && !is_done)

@@ -186,6 +186,10 @@ static void choose_form(const struct product_task *t, struct od_product *product
         use_inner = in_place = true;
     else if (t->m < 128 && t->n > 16 * t->k)
         use_inner = true;
+    if (t->b->c->variant) {
+        use_inner = strncmp(t->b->c->variant, "inner", 5) == 0;
+        in_place = strstr(t->b->c->variant, "plain") != NULL;
+    }
     if (t->transpose_a || t->b->c->use_bf16)
         use_inner = in_place = false;
     product->is_inner_product = use_inner;

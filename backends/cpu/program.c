@@ -87,6 +87,8 @@ static he_status make_step(const struct cpu_compile *all, const struct he_task *
     for (k = 0; k < sizeof makers / sizeof makers[0]; k++) {
         if (makers[k].static_only && !is_static)
             continue;
+        if (c->variant && strcmp(c->variant, "builtin") == 0 && makers[k].make == cpu_onednn_step)
+            continue;
         status = makers[k].make(c, task, out);
         if (status != HE_ERR_UNSUPPORTED)
             break;
@@ -94,8 +96,29 @@ static he_status make_step(const struct cpu_compile *all, const struct he_task *
     return status;
 }
 
+/* In the way asked for; by the rules when that is not possible after all. */
+static he_status make_step_in_way(struct cpu_compile *c, const struct he_task *task,
+                                  const char *variant, struct cpu_step **out)
+{
+    he_status status;
+
+    if (!variant || strcmp(variant, "auto") == 0)
+        return make_step(c, task, out);
+    c->variant = variant;
+    status = make_step(c, task, out);
+    c->variant = NULL;
+    return status == HE_ERR_UNSUPPORTED ? make_step(c, task, out) : status;
+}
+
 he_status cpu_program_create(const struct cpu_compile *settings, const struct he_region *region,
                              struct cpu_program **out)
+{
+    return cpu_program_create_with(settings, region, NULL, out);
+}
+
+he_status cpu_program_create_with(const struct cpu_compile *settings,
+                                  const struct he_region *region, const char *const *variants,
+                                  struct cpu_program **out)
 {
     struct cpu_compile c = *settings;
     struct cpu_program *program;
@@ -134,7 +157,8 @@ he_status cpu_program_create(const struct cpu_compile *settings, const struct he
     c.region = region;
     c.slot_of = program->slot_of;
     for (k = 0; k < region->task_count; k++) {
-        status = make_step(&c, &region->graph->tasks[region->tasks[k]], &program->steps[k]);
+        status = make_step_in_way(&c, &region->graph->tasks[region->tasks[k]],
+                                  variants ? variants[k] : NULL, &program->steps[k]);
         if (status != HE_OK)
             break;
         program->step_count++;

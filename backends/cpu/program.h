@@ -93,6 +93,14 @@ struct cpu_instance {
 /* @settings gives allocator, team, threads and use_bf16; the rest of it is not read. */
 he_status cpu_program_create(const struct cpu_compile *settings, const struct he_region *region,
                              struct cpu_program **out);
+/* With a way for each task, NULL entries: by rule. @variants may be NULL. */
+he_status cpu_program_create_with(const struct cpu_compile *settings,
+                                  const struct he_region *region, const char *const *variants,
+                                  struct cpu_program **out);
+/* variants.c: the ways of doing a task, see he_device_ops.variants. */
+he_status cpu_variants(const struct cpu_compile *settings, const struct he_graph *graph,
+                       const struct he_task *task, struct he_variant *out, size_t capacity,
+                       size_t *count);
 void cpu_program_destroy(struct cpu_program *program);
 /* HE_ERR_UNSUPPORTED names the operator and its type. */
 he_status cpu_program_supports(const struct cpu_compile *settings, const struct he_graph *graph,

@@ -144,6 +144,28 @@ struct he_launch {
     uint64_t *task_ns;
 };
 
+/* One way of doing a task, out of several that give the same result: an algorithm over a layout
+ * in a type. The core measures and chooses; strings are owned by the backend for ever. */
+struct he_variant {
+    size_t struct_size;
+    const char *name;      /* a word that lasts: measurements are kept under it */
+    const char *algorithm; /* "winograd" */
+    const char *layout;    /* "channels-last" */
+    const char *dtype;     /* "float32" */
+    /* What can be said before anything was measured; the score of a way is
+     * alpha * density + beta * locality - gamma * sync, the largest first. */
+    double density;  /* arithmetic done per second, of what the best known way does: about 0..2 */
+    double locality; /* bytes the task must touch, of those this way touches: 0..1 */
+    double sync;     /* part of the time spent at barriers and between calls: 0..1 */
+};
+
+struct he_compile_options {
+    size_t struct_size;
+    /* Per task of the region the way to do it, NULL: the device's own rules. A way that turns out
+     * not to be possible is replaced by them. */
+    const char *const *variants;
+};
+
 /* --- The tables --- */
 
 struct he_device_ops {
@@ -194,6 +216,15 @@ struct he_device_ops {
      * launch, before its first launch; @is_worker when the thread belongs to the
      * engine, so that it may be pinned. */
     he_status (*enter_thread)(void *dev, bool is_worker);
+
+    /* Optional, default: one way of doing everything. Fills @out up to @capacity with the ways of
+     * doing a task that the device supports, and gives the full count in *count: 0, or 2
+     * and more; the first is called "auto" and means the device's own rules. Fast. */
+    he_status (*variants)(void *dev, const struct he_graph *graph, const struct he_task *task,
+                          struct he_variant *out, size_t capacity, size_t *count);
+    /* Required with variants. compile() with choices. */
+    he_status (*compile_with)(void *dev, const struct he_region *region,
+                              const struct he_compile_options *options, void **out);
 };
 
 struct he_backend {

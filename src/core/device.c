@@ -27,6 +27,18 @@ static he_status nothing_to_enter(void *dev, bool is_worker)
     return HE_OK;
 }
 
+static he_status no_variants(void *dev, const struct he_graph *graph, const struct he_task *task,
+                             struct he_variant *out, size_t capacity, size_t *count)
+{
+    (void)dev;
+    (void)graph;
+    (void)task;
+    (void)out;
+    (void)capacity;
+    *count = 0;
+    return HE_OK;
+}
+
 /* Copies the table as far as it reaches. */
 static void copy_ops(struct he_device_ops *to, const struct he_device_ops *from)
 {
@@ -53,6 +65,7 @@ static const char *complete_ops(struct he_device *dev)
         { "launch", dev->ops.launch != NULL },
         { "buffer_write", dev->ops.buffer_write || (dev->info.caps & HE_CAP_HOST_MEMORY) },
         { "buffer_read", dev->ops.buffer_read || (dev->info.caps & HE_CAP_HOST_MEMORY) },
+        { "compile_with", dev->ops.compile_with || !dev->ops.variants },
         { "wait", dev->ops.wait || !(dev->info.caps & HE_CAP_ASYNC) },
     };
 
@@ -64,6 +77,8 @@ static const char *complete_ops(struct he_device *dev)
         dev->ops.wait = nothing_to_wait_for;
     if (!dev->ops.enter_thread)
         dev->ops.enter_thread = nothing_to_enter;
+    if (!dev->ops.variants)
+        dev->ops.variants = no_variants;
     return NULL;
 }
 
@@ -194,6 +209,35 @@ he_status he_device_compile(struct he_device *dev, const struct he_region *regio
 {
     *out = NULL;
     return dev->ops.compile(dev->impl, region, out);
+}
+
+he_status he_device_variants(struct he_device *dev, const struct he_graph *graph,
+                             const struct he_task *task, struct he_variant *out, size_t capacity,
+                             size_t *count)
+{
+    he_status status;
+
+    *count = 0;
+    for (size_t k = 0; k < capacity; k++)
+        out[k] = (struct he_variant){ .struct_size = sizeof *out };
+    status = dev->ops.variants(dev->impl, graph, task, out, capacity, count);
+    if (*count > capacity)
+        *count = capacity;
+    return status;
+}
+
+he_status he_device_compile_with(struct he_device *dev, const struct he_region *region,
+                                 const char *const *variants, void **out)
+{
+    struct he_compile_options options = { .struct_size = sizeof options, .variants = variants };
+    bool has_choice = false;
+
+    *out = NULL;
+    for (uint32_t k = 0; variants && k < region->task_count; k++)
+        has_choice |= variants[k] != NULL;
+    if (!has_choice || !dev->ops.compile_with)
+        return dev->ops.compile(dev->impl, region, out);
+    return dev->ops.compile_with(dev->impl, region, &options, out);
 }
 
 void he_device_program_free(struct he_device *dev, void *program)

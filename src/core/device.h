@@ -44,6 +44,13 @@ he_status he_device_supports(struct he_device *dev, const struct he_graph *graph
                              const struct he_task *task) HE_MUST_CHECK;
 he_status he_device_compile(struct he_device *dev, const struct he_region *region,
                             void **out) HE_MUST_CHECK;
+/* The ways of doing a task: none, or "auto" and others. Gives *count, at most @capacity. */
+he_status he_device_variants(struct he_device *dev, const struct he_graph *graph,
+                             const struct he_task *task, struct he_variant *out, size_t capacity,
+                             size_t *count) HE_MUST_CHECK;
+/* @variants: by task of the region, NULL or an entry of NULL: the device's own rules. */
+he_status he_device_compile_with(struct he_device *dev, const struct he_region *region,
+                                 const char *const *variants, void **out) HE_MUST_CHECK;
 void he_device_program_free(struct he_device *dev, void *program);
 he_status he_device_program_info(struct he_device *dev, void *program,
                                  struct he_program_info *out) HE_MUST_CHECK;

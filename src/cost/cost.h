@@ -14,6 +14,13 @@
 
 enum he_cost_source { HE_COST_ROOFLINE, HE_COST_LEARNT, HE_COST_MEASURED, HE_COST_CANNOT };
 
+/* On what grounds one of several ways of doing a task was chosen. */
+enum he_cost_why {
+    HE_WHY_ONLY,     /* there is only one */
+    HE_WHY_SCORE,    /* nothing was measured: by the score of what is known of them */
+    HE_WHY_MEASURED, /* the fastest, clear of noise */
+};
+
 struct he_cost {
     double seconds; /* HE_CANNOT_RUN when it cannot */
     double spread;  /* relative: 0.1 is +-10 % */
@@ -21,7 +28,10 @@ struct he_cost {
     double compute_seconds, memory_seconds, launch_seconds; /* the roofline's terms */
     double border_seconds; /* model inputs in, model outputs out; not part of seconds */
     const char *reason; /* why it cannot, else NULL */
+    const char *way; /* one of the device's variants, or NULL: by its own rules */
+    enum he_cost_why way_why;
 };
+extern const char *const he_cost_why_names[]; /* "only", "score", "measured" */
 
 /* What a task computes: operators, types, shapes, attributes; not names. */
 uint64_t he_cost_signature(const struct he_graph *graph, const struct he_task *task);

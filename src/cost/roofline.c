@@ -7,7 +7,7 @@
  */
 #include <math.h>
 
-#include "cost/cost.h"
+#include "cost/choice.h"
 #include "graph/shard.h"
 
 /* The part of its peaks a common kernel reaches, by kind of work: measured with
@@ -130,6 +130,35 @@ static bool share_of_whole(const struct he_graph *graph, const struct he_task *t
     return true;
 }
 
+const char *const he_cost_why_names[] = {
+    [HE_WHY_ONLY] = "only",
+    [HE_WHY_SCORE] = "score",
+    [HE_WHY_MEASURED] = "measured",
+};
+
+/* Sets the way to do the task; true when the time of that way is known. */
+static bool choose_way(const struct he_graph *graph, const struct he_task *task,
+                       const struct he_cost_device *on, struct he_cost *out)
+{
+    struct he_cost_ways ways;
+    struct he_cost_figure figure;
+    size_t way;
+
+    /* A device that cannot list its ways has one. */
+    if (he_cost_ways_find(on, graph, task, &ways) != HE_OK || ways.count == 0)
+        return false;
+    way = he_cost_choose(on, &ways, &out->way_why);
+    if (way == 0)
+        return false;
+    out->way = ways.list[way].name;
+    if (!he_cost_way_figure(on, &ways, way, &figure))
+        return false;
+    out->seconds = figure.value;
+    out->spread = figure.spread;
+    out->source = HE_COST_MEASURED;
+    return true;
+}
+
 void he_cost_task(const struct he_graph *graph, const struct he_task *task,
                   const struct he_cost_device *on, struct he_arena *arena, struct he_cost *out)
 {
@@ -149,6 +178,8 @@ void he_cost_task(const struct he_graph *graph, const struct he_task *task,
         return;
     }
     roofline(graph, task, device, out);
+    if (choose_way(graph, task, on, out))
+        return;
     if (!on->store || task->work.work_class == HE_WORK_NONE || is_free(graph, task, device))
         return;
     if (he_cost_store_get(on->store, on->fingerprint, he_cost_signature(graph, task), &seconds,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 libhe_la_SOURCES += \
 	src/cost/build.c \
+	src/cost/choice.c src/cost/choice.h \
 	src/cost/cost.h \
 	src/cost/describe.c \
 	src/cost/roofline.c \

@@ -5,11 +5,11 @@
  * measured on, or two of them):
  *
  *     task/<signature>          seconds of a task on a device
- *     variant/<signature>/<name>  the same, done one way
+ *     variant/<signature>/<way>  the same done one way, over the device's own choice beside it
+ *     weight/alpha, beta, gamma  of the score of ways (choice.h)
  *     link/latency, link/rate   seconds, bytes per second, from a device to a device
  *     handover/warm, /cold      seconds from a task's end to a task's start elsewhere
  *     slowdown/compute, /memory times as long while the other device is busy
- *     watts/idle, watts/busy
  *
  * A series gives a figure once it has HE_COST_MIN_SAMPLES: the median of the samples
  * kept, with the median absolute deviation (times 1.4826, over the median) as its

@@ -219,6 +219,7 @@ static he_status learn_task(struct he_engine *engine, const struct he_plan *plan
     const char *fingerprint = he_cost_fingerprint(device, arena);
     struct he_cost_device bare;
     struct he_cost roofline;
+    const char *way;
     double seconds;
     he_status status;
 
@@ -229,6 +230,9 @@ static he_status learn_task(struct he_engine *engine, const struct he_plan *plan
         status = he_session_task_seconds(session, t, &seconds);
     if (status != HE_OK)
         return status;
+    way = plan->costs[(size_t)t * plan->problem->device_count + plan->placement.device[t]].way;
+    if (way) /* not what the task's own figure stands for */
+        return HE_OK;
     he_cost_task(plan->graph, task, &bare, arena, &roofline);
     return he_cost_store_add(engine->store, fingerprint, he_cost_signature(plan->graph, task),
                              task->work.work_class, roofline.seconds, seconds);

@@ -55,6 +55,22 @@ typedef void (*he_engine_progress_fn)(void *self, const char *a, const char *b, 
                                       uint32_t total);
 he_status he_engine_measure_pairs(struct he_engine *engine, he_engine_progress_fn progress,
                                   void *self, uint32_t *count) HE_MUST_CHECK;
+/* Trying the ways a device knows of its tasks in @plan, in rounds: next() chooses one per task and
+ * says it to the plan, whose next session then uses them, and gives how many of them are new;
+ * clear() takes them back. A session of either kind runs in turns with the other, and learn() notes
+ * what the tried ways took beside the device's own (before he_engine_learn() resets
+ * @rule's times). settle() learns the weights of the scores, and gives how many tasks have a better way. */
+struct he_engine_ways;
+he_status he_engine_ways_open(struct he_engine *engine, const struct he_plan *plan, uint32_t device,
+                              struct he_engine_ways **out) HE_MUST_CHECK;
+void he_engine_ways_close(struct he_engine_ways *ways); /* NULL is fine */
+uint32_t he_engine_ways_next(struct he_engine_ways *ways, struct he_plan *plan);
+void he_engine_ways_clear(struct he_engine_ways *ways, struct he_plan *plan);
+he_status he_engine_ways_learn(struct he_engine *engine, struct he_engine_ways *ways,
+                               const struct he_plan *plan, struct he_session *tried,
+                               const struct he_session *rule) HE_MUST_CHECK;
+he_status he_engine_ways_settle(struct he_engine *engine, struct he_engine_ways *ways,
+                                const struct he_plan *plan, uint32_t *better) HE_MUST_CHECK;
 he_status he_engine_save_costs(struct he_engine *engine) HE_MUST_CHECK;
 
 #endif

@@ -7,6 +7,22 @@
 
 static void close_session(struct he_session *session);
 
+/* The way of each of the region's tasks, as the plan's costs chose it; NULL without costs. */
+static he_status region_ways(struct he_session *session, uint32_t r, const char ***out)
+{
+    const struct he_plan *plan = session->plan;
+    const struct he_region *view = &plan->regions[r].view;
+    uint32_t device = plan->lanes[plan->regions[r].lane].device;
+
+    *out = NULL;
+    if (!plan->costs)
+        return HE_OK;
+    *out = he_arena_alloc(&session->arena, view->task_count, sizeof **out);
+    for (uint32_t k = 0; *out && k < view->task_count; k++)
+        (*out)[k] = plan->costs[(size_t)view->tasks[k] * plan->problem->device_count + device].way;
+    return *out ? HE_OK : he_no_memory();
+}
+
 static he_status compile_regions(struct he_session *session)
 {
     struct he_plan *plan = session->plan;
@@ -18,11 +34,14 @@ static he_status compile_regions(struct he_session *session)
     for (uint32_t r = 0; r < plan->region_count; r++) {
         struct lane *lane = &session->lanes[plan->regions[r].lane];
         struct he_program_info info;
-        he_status status;
+        const char **ways;
+        he_status status = region_ways(session, r, &ways);
 
-        status = he_device_enter_thread(lane->dev, false);
         if (status == HE_OK)
-            status = he_device_compile(lane->dev, &plan->regions[r].view, &session->programs[r]);
+            status = he_device_enter_thread(lane->dev, false);
+        if (status == HE_OK)
+            status = he_device_compile_with(lane->dev, &plan->regions[r].view, ways,
+                                            &session->programs[r]);
         if (status == HE_OK)
             status = he_device_program_info(lane->dev, session->programs[r], &info);
         if (status != HE_OK)

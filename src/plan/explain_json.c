@@ -22,6 +22,10 @@ static void write_cost(const struct he_plan *plan, uint32_t task, uint32_t devic
     cost = &plan->costs[(size_t)task * plan->problem->device_count + device];
     he_json_string(json, "source", source_names[cost->source]);
     he_json_double(json, "spread", cost->spread);
+    if (cost->way_why != HE_WHY_ONLY) {
+        he_json_string(json, "way", cost->way ? cost->way : "auto");
+        he_json_string(json, "way_why", he_cost_why_names[cost->way_why]);
+    }
     he_json_double(json, "compute_seconds", cost->compute_seconds);
     he_json_double(json, "memory_seconds", cost->memory_seconds);
     he_json_double(json, "launch_seconds", cost->launch_seconds);

@@ -49,6 +49,9 @@ static void put_cost(const struct he_plan *plan, uint32_t task, uint32_t device,
         he_text_printf(out, ", launch ");
         put_seconds(out, cost->launch_seconds);
     }
+    if (cost->way)
+        he_text_printf(out, ", done the way '%s' (%s)", cost->way,
+                       he_cost_why_names[cost->way_why]);
     if (cost->border_seconds > 0) {
         he_text_printf(out, ", model inputs/outputs ");
         put_seconds(out, cost->border_seconds);

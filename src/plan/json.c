@@ -39,6 +39,10 @@ static void write_tasks(const struct he_plan *plan, struct he_json_writer *json)
 
             he_json_string(json, "cost_source", source_names[cost->source]);
             he_json_double(json, "spread", cost->spread);
+            if (cost->way_why != HE_WHY_ONLY) {
+                he_json_string(json, "way", cost->way ? cost->way : "auto");
+                he_json_string(json, "way_why", he_cost_why_names[cost->way_why]);
+            }
         }
         he_json_object_end(json);
         if (++in_part == plan->parts[part].task_count) {

@@ -188,6 +188,7 @@ static size_t place(const struct he_shape *shape, bool is_last, int64_t at)
 
 /* Counts what is alive, and fails once allocations_left has run down. */
 static int64_t alive;
+const char *run_variant;
 int64_t allocations_left = INT64_MAX;
 
 static void *counted_alloc(void *self, size_t size)
@@ -226,7 +227,8 @@ struct outcome run_task(struct bench *m, uint32_t output, enum layouts layouts,
                            .inputs = input_ids, .outputs = &output, .output_count = 1};
     struct he_region region = {.graph = &graph, .tasks = &task_id, .task_count = 1};
     struct cpu_compile compile = {.alloc = {.alloc = counted_alloc, .free = counted_free},
-                                  .threads = threads, .use_bf16 = use_bf16};
+                                  .threads = threads, .use_bf16 = use_bf16,
+                                  .variant = run_variant};
     struct outcome outcome = {.error = 0};
     struct cpu_step *step;
     struct cpu_frame frame = {0};

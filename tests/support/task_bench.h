@@ -82,6 +82,8 @@ struct outcome {
     double error; /* largest, against the largest reference value */
 };
 
+/* The way of backends/cpu/variants.c that run_task() asks for; NULL: by rule. */
+extern const char *run_variant;
 struct outcome run_task(struct bench *m, uint32_t output, enum layouts layouts,
                         bool use_bf16, uint32_t threads);
 void expect_close(struct bench *m, uint32_t output, enum layouts layouts, bool use_bf16,

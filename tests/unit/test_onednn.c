@@ -312,6 +312,71 @@ START_TEST(random_products_agree)
 }
 END_TEST
 
+/* --- Every way of doing it gives the same result --- */
+
+static const char *const conv_ways[] = { "winograd", "last", "plain", "blocked", "gemm" };
+static const char *const product_ways[] = { "packed", "plain", "inner", "inner-plain" };
+
+START_TEST(convolutions_agree_in_every_way)
+{
+    struct outcome outcome;
+    struct bench *m;
+    uint32_t y;
+    int k, taken = 0;
+
+    run_variant = conv_ways[_i];
+    for (k = 0; k < 120; k++) {
+        struct conv_case t;
+
+        random_state = 9000 + (uint64_t)k;
+        m = bench_new();
+        t = random_conv();
+        t.is_transposed = false;
+        if (k % 2) { /* what Winograd takes */
+            t = (struct conv_case){ .spatial = 2, .n = 1, .c = 16 * pick(1, 3), .o = 16 * pick(1, 3),
+                                    .groups = 1, .in = { pick(6, 15), pick(6, 15) },
+                                    .kernel = { 3, 3 }, .strides = { 1, 1 }, .dilations = { 1, 1 },
+                                    .pads = { 1, 1, 1, 1 }, .has_bias = coin() };
+        }
+        y = ref_conv(m, &t);
+        y = random_epilogue(m, y, 1, (int)pick(0, 3));
+        outcome = run_task(m, y, RANDOM_LAYOUTS, false, 1 + (uint32_t)(k % 3 == 0));
+        bench_free(m);
+        if (outcome.status == HE_ERR_UNSUPPORTED)
+            continue;
+        taken++;
+        ck_assert_msg(outcome.status == HE_OK, "%s, case %d: %s", run_variant, k,
+                      he_error_message());
+        ck_assert_msg(outcome.error < 2e-4, "%s, case %d: error %g", run_variant, k, outcome.error);
+    }
+    run_variant = NULL;
+    ck_assert_msg(taken >= 30, "%s: only %d of 120 taken", conv_ways[_i], taken);
+}
+END_TEST
+
+START_TEST(products_agree_in_every_way)
+{
+    static const int64_t sizes[] = { 1, 2, 7, 16, 33, 64, 100 };
+
+    for (int k = 0; k < 80; k++) {
+        struct bench *m = bench_new();
+        int64_t M, N, K;
+        uint32_t y;
+
+        random_state = 9500 + (uint64_t)k;
+        M = k % 3 ? sizes[pick(0, 6)] : 1;
+        N = sizes[pick(0, 6)];
+        K = sizes[pick(0, 6)];
+        y = ref_gemm(m, M, N, K, coin(), coin(), coin() ? 1.0f : 0.7f, coin() ? 1.0f : 0.3f,
+                     (int)pick(0, 3));
+        y = random_epilogue(m, y, 1, (int)pick(0, 3));
+        run_variant = product_ways[_i];
+        expect_close(m, y, ALL_PLAIN, false, 1e-4, run_variant);
+        run_variant = NULL;
+    }
+}
+END_TEST
+
 START_TEST(a_classifier_reads_its_weights_in_place)
 {
     struct bench *m = bench_new();
@@ -732,6 +797,8 @@ int main(void)
                         (int)(sizeof common / sizeof common[0]));
     tcase_add_loop_test(tcase, auto_pad_is_resolved, 0, 4);
     tcase_add_test(tcase, random_products_agree);
+    tcase_add_loop_test(tcase, convolutions_agree_in_every_way, 0, 5);
+    tcase_add_loop_test(tcase, products_agree_in_every_way, 0, 4);
     tcase_add_loop_test(tcase, a_classifier_reads_its_weights_in_place, 0, 2);
     tcase_add_test(tcase, random_pools_agree);
     tcase_add_loop_test(tcase, global_pools_agree, 0, 2);
