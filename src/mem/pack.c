@@ -14,7 +14,7 @@
 #include "mem/pack_inside.h"
 
 #define MOST_MEETINGS 4000000u    /* pairs; beyond that only greedy orders without lists */
-#define UNLIMITED_WORK 12000000u  /* without a time limit: some 30 ms */
+#define UNLIMITED_WORK 16000000u  /* without a time limit: some 40 ms */
 #define LOOK_EVERY 50000u         /* work between two looks at the time */
 #define LOCAL_SLICE 2000000u
 #define FIRST_TRIES 4u

@@ -12,7 +12,7 @@
 #include "mem/pack_inside.h"
 
 #define HISTORY 64
-#define PATIENCE 2000 /* moves without a better one */
+#define PATIENCE 200 /* moves without a better one */
 
 struct pack_local {
     struct pack_set *set;

@@ -14,16 +14,21 @@
  *
  * The lower bound is a set of homes that all meet: those alive at one moment of some run. The runs
  * looked at are the plan's order, and for each lane those in which all others are as far behind
- * or ahead as the waits allow. To the largest set come further homes that meet all of it.
+ * or ahead as the waits allow. To the largest set come further homes that meet all of it. Where greedy
+ * packing is above that, the heaviest such set is found exactly: "before" is a partial order, and the
+ * heaviest antichain of one falls out of a minimum cut (Dilworth's theorem with weights).
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/size.h"
 #include "mem/pack.h"
+#include "place/maxflow.h"
 #include "plan/lower.h"
 
 #define MOST_PAIRS 30000000u
+#define MOST_ARCS 400000u      /* of pairs in order: no exact bound beyond */
+#define MOST_FLOW_WORK 30000000u
 #define MOST_RUNS 8u /* lanes whose runs are looked at for the lower bound */
 
 /* --- The order of events --- */
@@ -516,6 +521,69 @@ static he_status find_lower_bound(struct room *room)
     return HE_OK;
 }
 
+/* Node of a root as one that comes before others, and as one that comes after some. */
+static uint32_t node_before(uint32_t k)
+{
+    return 2 + 2 * k;
+}
+
+static uint32_t node_after(uint32_t k)
+{
+    return 3 + 2 * k;
+}
+
+/* An arc that is never cut for every pair in order; the roots are sorted, so that the first of a pair
+ * has the lower number. */
+static he_status build_flow(const struct room *room, struct he_flow *flow)
+{
+    bool *meets = he_arena_alloc(room->arena, room->count, sizeof *meets);
+    he_status status = he_flow_reset(flow, 2 + 2 * room->count);
+    double uncut = 1.0;
+
+    if (!meets)
+        return he_no_memory();
+    for (uint32_t k = 0; k < room->count; k++)
+        uncut += (double)bytes_of(room, k);
+    for (uint32_t a = 0; a < room->count && status == HE_OK; a++) {
+        double bytes = (double)bytes_of(room, a);
+
+        memset(meets, false, room->count * sizeof *meets);
+        for (size_t n = room->graph.begin[a]; n < room->graph.begin[a + 1]; n++)
+            meets[room->graph.near[n]] = true;
+        status = he_flow_add(flow, HE_FLOW_SOURCE, node_before(a), bytes, 0.0);
+        if (status == HE_OK)
+            status = he_flow_add(flow, node_after(a), HE_FLOW_SINK, bytes, 0.0);
+        for (uint32_t b = a + 1; b < room->count && status == HE_OK; b++) {
+            if (!meets[b])
+                status = he_flow_add(flow, node_before(a), node_after(b), uncut, 0.0);
+        }
+    }
+    return status;
+}
+
+/* The heaviest set of homes that all meet. Whatever the cut is, its set is one: of a pair in order,
+ * the second is on the source's side when the first is. */
+static he_status find_heaviest_set(struct room *room)
+{
+    size_t pairs = (size_t)room->count * (room->count - 1) / 2, bytes;
+    struct he_flow flow;
+    he_status status;
+
+    if (room->count > 50000 || pairs - room->graph.begin[room->count] / 2 > MOST_ARCS)
+        return HE_OK;
+    he_flow_init(&flow, &room->plan->arena.alloc);
+    status = build_flow(room, &flow);
+    if (status == HE_OK && he_flow_cut(&flow, MOST_FLOW_WORK)) {
+        for (uint32_t k = 0; k < room->count; k++)
+            room->is_member[k] = he_flow_is_source_side(&flow, node_before(k)) &&
+                                 !he_flow_is_source_side(&flow, node_after(k));
+        bytes = complete_set(room);
+        room->lower_bound = bytes > room->lower_bound ? bytes : room->lower_bound;
+    }
+    he_flow_fini(&flow);
+    return status;
+}
+
 /* --- Packing --- */
 
 /* Packs the roots of one lane (or MANY_LANES) behind what is there, by intervals. */
@@ -564,7 +632,7 @@ static he_status pack_sections(struct room *room)
 
 static he_status pack_pairs(struct room *room)
 {
-    struct he_pack_options options = { .alignment = HE_PACK_ALIGNMENT };
+    struct he_pack_options options = { .alignment = HE_PACK_ALIGNMENT, .is_greedy = true };
     struct he_pack_result result;
     he_status status;
 
@@ -576,6 +644,13 @@ static he_status pack_pairs(struct room *room)
     }
     status = he_pack_pairs(room->items, room->count, &room->graph, room->lower_bound, &options,
                            &room->plan->arena.alloc, &result);
+    if (status == HE_OK && !result.is_optimal) {
+        options.is_greedy = false;
+        status = find_heaviest_set(room);
+        if (status == HE_OK)
+            status = he_pack_pairs(room->items, room->count, &room->graph, room->lower_bound,
+                                   &options, &room->plan->arena.alloc, &result);
+    }
     if (status != HE_OK)
         return status;
     for (uint32_t k = 0; k < room->count; k++)
