@@ -354,7 +354,8 @@ static he_status prepare(struct balance *b, struct he_arena *arena)
     b->target = he_arena_alloc(arena, (size_t)b->units.count + 2, sizeof *b->target);
     b->unit_mark = he_arena_alloc(arena, b->units.count, sizeof *b->unit_mark);
     if (!b->target || !b->unit_mark || !b->load || !b->used_links || !b->is_listed ||
-        !b->tensor_mark || !b->task_mark || !b->node_mark || !b->device_mark || !b->device || !b->best || !b->moved || !b->was)
+        !b->tensor_mark || !b->task_mark || !b->node_mark || !b->device_mark || !b->device ||
+        !b->best || !b->moved || !b->was)
         return he_no_memory();
     return he_load_init(&b->room, &b->units, arena);
 }

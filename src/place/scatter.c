@@ -21,6 +21,7 @@
 #define ROUNDS 6         /* without a time limit */
 #define MOVES 60.0       /* per part and level, in the first rounds */
 #define LEAST_MOVES 2000.0 /* at a level */
+#define MOST_MOVES 60000.0 /* likewise, without a time limit */
 /* Temperatures at the top, relative to the largest load; lower levels begin at a quarter. Rounds
  * take a share of them at random: near cold, that is local search. */
 #define HOT_FRESH 0.015
@@ -194,9 +195,11 @@ static double anneal(struct scatter *s, struct level *l, double moves, double ho
 {
     struct he_spread *sp = &l->spread;
     uint32_t parts = l->nets.part_count;
-    double scale = he_spread_most(sp), temperature = 0.0, best;
+    double scale = he_spread_most(sp), temperature = 0.0, counted = 0.0, best;
     struct energy now;
 
+    if (!s->deadline_ns)
+        moves = fmin(moves, MOST_MOVES);
     s->squarings = l == s->levels ? UNITS_NORM : COARSE_NORM;
     memcpy(l->best, sp->device, parts * sizeof *l->best);
     if (!(scale > 0.0))
@@ -213,8 +216,12 @@ static double anneal(struct scatter *s, struct level *l, double moves, double ho
                 break;
             }
             temperature = scale * hot * pow(cold / hot, k / moves) + 1e-300;
-            he_spread_set(sp, sp->device); /* rounding must not add up */
-            now = measure(s, sp->load, scale);
+            /* Rounding must not add up; where counting takes long, it is done seldom. */
+            if (k - counted >= l->nets.net_count + parts) {
+                he_spread_set(sp, sp->device);
+                now = measure(s, sp->load, scale);
+                counted = k;
+            }
         }
         kind = he_random_below(&s->random, 16);
         if (kind < 2) {

@@ -44,7 +44,8 @@ he_status he_stages_init(struct he_stages *stages, const struct he_problem *prob
 struct he_family {
     uint32_t count, words;
     uint64_t *bits;          /* [set * words] */
-    /* One block more: set next[k] has block added[k], for k in next_start[set] .. next_start[set + 1). */
+    /* One block more: set next[k] has block added[k] too, for k in next_start[set] and up to
+     * next_start[set + 1). */
     uint32_t *next_start, *next, *added;
 };
 
