@@ -13,6 +13,9 @@
 /* What a plan with cut tasks must be better by: its parts were never measured. */
 #define LEAST_GAIN 0.05
 
+/* Of a time limit, for finding out what to cut. */
+#define SEARCH_SHARE 0.25
+
 /* One request on its way to a plan. */
 struct planner {
     struct he_engine *engine;
@@ -41,6 +44,7 @@ static he_status choose_cuts(const struct planner *planner, const struct he_grap
         .store = engine->store,
         .objective = planner->options.objective,
         .most_rows = engine->machine->settings.batch_split_size,
+        .time_limit = planner->options.time_limit * SEARCH_SHARE,
     };
 
     *count = 0;
@@ -72,6 +76,14 @@ static he_status plan_cut(const struct planner *planner, const struct he_graph *
     return status;
 }
 
+/* @share of what is left of the limit; a policy takes next to none as its least. */
+static double time_left(const struct he_place_options *options, uint64_t started_ns, double share)
+{
+    double left = options->time_limit - (double)(he_now_ns() - started_ns) * 1e-9;
+
+    return left > 1e-6 ? left * share : 1e-6;
+}
+
 he_status he_engine_plan(struct he_engine *engine, const char *strategy,
                          const struct he_place_options *options, struct he_graph *graph,
                          struct he_problem *problem, struct he_cost *costs, struct he_plan **out)
@@ -87,8 +99,9 @@ he_status he_engine_plan(struct he_engine *engine, const char *strategy,
     *out = NULL;
     he_arena_init(&arena, &engine->alloc);
     status = choose_cuts(&planner, graph, problem, &arena, &shards, &count);
+    if (planner.options.time_limit > 0)
+        planner.options.time_limit = time_left(options, started_ns, count ? 0.5 : 1);
     if (status == HE_OK && count) {
-        planner.options.time_limit /= 2;
         status = plan_cut(&planner, graph, shards, count, &cut);
         /* What does not fit in parts may fit whole. */
         if (status == HE_ERR_BUDGET)
@@ -100,6 +113,8 @@ he_status he_engine_plan(struct he_engine *engine, const char *strategy,
         he_problem_destroy(problem);
         return status;
     }
+    if (count && planner.options.time_limit > 0)
+        planner.options.time_limit = time_left(options, started_ns, 1);
     status = plan_graph(&planner, graph, problem, costs, out);
     if (cut && (status == HE_ERR_BUDGET ||
                 (status == HE_OK && cut->value < (*out)->value * (1 - LEAST_GAIN)))) {

@@ -13,6 +13,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/size.h"
 
 /* A cut must be worth the trouble. */
@@ -25,6 +26,8 @@
 #define MOST_PARTS 256
 /* Of all trials together: tasks times devices. What bounds the search, without a clock. */
 #define MOST_CELLS 150000.0
+/* What a trial takes of one of them, about. */
+#define CELL_SECONDS 2e-6
 /* Rows are handed out by so many, where there are plenty. */
 #define GRANULE 8
 
@@ -41,7 +44,13 @@ struct search {
     bool has_grown;   /* the last cut went beyond the seed */
     struct he_cut_set best;
     double best_value, cells;
+    uint64_t deadline_ns; /* 0: there is none */
 };
+
+static bool has_time(const struct search *s)
+{
+    return s->cells < MOST_CELLS && (!s->deadline_ns || he_now_ns() < s->deadline_ns);
+}
 
 /* Best time of a task on a server; *device gets who. */
 static double server_time(const struct he_problem *p, uint32_t task, uint32_t server,
@@ -281,7 +290,7 @@ static he_status try_axis(struct search *s, const struct he_cut_set *before, uin
             return usable > 1
                        ? try_cut(s, before, seed, axis, panels(s, size, s->r->most_rows), is_whole)
                        : HE_OK;
-        for (uint32_t count = usable; count > 1 && status == HE_OK && s->cells < MOST_CELLS;
+        for (uint32_t count = usable; count > 1 && status == HE_OK && has_time(s);
              count /= 2) {
             if (s->seed_time < count * LEAST_PART)
                 continue;
@@ -312,7 +321,7 @@ static he_status try_seed(struct search *s, uint32_t seed)
     for (uint32_t axis = 0; axis < shape->rank && status == HE_OK; axis++) {
         if (shape->dims[axis] < 2 || (s->r->most_rows && axis != row_axis(graph, task, shape)))
             continue;
-        if (s->cells < MOST_CELLS)
+        if (has_time(s))
             status = try_axis(s, &before, seed, axis, shape->dims[axis]);
     }
     return status;
@@ -367,7 +376,7 @@ static he_status search(struct search *s)
         if (s->r->objective != HE_OBJECTIVE_ENERGY && s->bound > s->best_value * (1 - LEAST_HOPE))
             break;
         s->seed_time = times[k];
-        if (s->cells < MOST_CELLS)
+        if (has_time(s))
             status = try_seed(s, seeds[k]);
     }
     return status;
@@ -384,6 +393,13 @@ he_status he_cut_choose(const struct he_cut_request *request, struct he_arena *a
     /* The sum of costs is not less for being spread out. */
     if (request->problem->server_count < 2 || request->objective == HE_OBJECTIVE_COST)
         return HE_OK;
+    if (request->time_limit > 0) {
+        /* No trial ends within the limit: none is begun. */
+        if (CELL_SECONDS * request->problem->task_count * request->problem->device_count >
+            request->time_limit)
+            return HE_OK;
+        s.deadline_ns = he_now_ns() + (uint64_t)(fmin(request->time_limit, 1e6) * 1e9);
+    }
     status = search(&s);
     return status == HE_OK && s.best.count ? he_cut_list(&s.best, arena, out, out_count) : status;
 }

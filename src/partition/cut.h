@@ -17,10 +17,11 @@ struct he_cut_request {
     const struct he_cost_store *store;
     enum he_objective objective;
     uint32_t most_rows; /* of a cut task's row axis: panels of so many; 0: as devices are fast */
+    double time_limit;  /* seconds; 0: a fixed amount of work, so that the answer is always the same */
 };
 
 /* Gives the cuts that are predicted to pay, by ascending task, in @arena; none is the usual
- * answer. Deterministic. */
+ * answer. */
 he_status he_cut_choose(const struct he_cut_request *request, struct he_arena *arena,
                         struct he_shard **out, size_t *out_count) HE_MUST_CHECK;
 
