@@ -131,7 +131,9 @@ struct he_dynamic_tensor {
     size_t capacity; /* bytes that data has room for */
 };
 
-/* Where a slot's bytes are. For host-memory devices buffer is the base pointer. */
+/* Where a slot's bytes are. For host-memory devices buffer is the base pointer; there a part that
+ * a Slice, Split or Concat of the region takes or puts may be bound inside the whole, just where it
+ * belongs: nothing is left to copy then. */
 struct he_binding {
     void *buffer;
     size_t offset;
