@@ -27,8 +27,8 @@
 #include "plan/lower.h"
 
 #define MOST_PAIRS 30000000u
-#define MOST_ARCS 400000u      /* of pairs in order: no exact bound beyond */
-#define MOST_FLOW_WORK 30000000u
+#define MOST_FLOW_ROOTS 4000u  /* no exact bound beyond */
+#define MOST_FLOW_WORK 5000000u
 #define MOST_RUNS 8u /* lanes whose runs are looked at for the lower bound */
 
 /* --- The order of events --- */
@@ -532,30 +532,59 @@ static uint32_t node_after(uint32_t k)
     return 3 + 2 * k;
 }
 
-/* An arc that is never cut for every pair in order; the roots are sorted, so that the first of a pair
- * has the lower number. */
+#define WORD_BITS 64u
+
+/* later[a * words ..]: the roots that come after root @a, a bit each. The roots are sorted, so that the
+ * first of a pair in order has the lower number. */
+static uint64_t *list_later(const struct room *room, size_t words)
+{
+    uint64_t *later = he_arena_alloc(room->arena, words * room->count, sizeof *later);
+
+    for (uint32_t a = 0; a < room->count && later; a++) {
+        uint64_t *mine = later + words * a;
+
+        for (uint32_t b = a + 1; b < room->count; b++)
+            mine[b / WORD_BITS] |= (uint64_t)1 << b % WORD_BITS;
+        for (size_t n = room->graph.begin[a]; n < room->graph.begin[a + 1]; n++) {
+            uint32_t b = room->graph.near[n];
+
+            mine[b / WORD_BITS] &= ~((uint64_t)1 << b % WORD_BITS);
+        }
+    }
+    return later;
+}
+
+/* An arc that is never cut for every pair in order with nothing in between; the others follow,
+ * since what comes after some comes before others. */
 static he_status build_flow(const struct room *room, struct he_flow *flow)
 {
-    bool *meets = he_arena_alloc(room->arena, room->count, sizeof *meets);
+    size_t words = (room->count + WORD_BITS - 1) / WORD_BITS;
+    uint64_t *later = list_later(room, words);
+    uint64_t *covered = he_arena_alloc(room->arena, words, sizeof *covered);
     he_status status = he_flow_reset(flow, 2 + 2 * room->count);
     double uncut = 1.0;
 
-    if (!meets)
+    if (!later || !covered)
         return he_no_memory();
     for (uint32_t k = 0; k < room->count; k++)
         uncut += (double)bytes_of(room, k);
     for (uint32_t a = 0; a < room->count && status == HE_OK; a++) {
         double bytes = (double)bytes_of(room, a);
 
-        memset(meets, false, room->count * sizeof *meets);
-        for (size_t n = room->graph.begin[a]; n < room->graph.begin[a + 1]; n++)
-            meets[room->graph.near[n]] = true;
+        memset(covered, 0, words * sizeof *covered);
         status = he_flow_add(flow, HE_FLOW_SOURCE, node_before(a), bytes, 0.0);
         if (status == HE_OK)
             status = he_flow_add(flow, node_after(a), HE_FLOW_SINK, bytes, 0.0);
+        if (status == HE_OK)
+            status = he_flow_add(flow, node_after(a), node_before(a), uncut, 0.0);
         for (uint32_t b = a + 1; b < room->count && status == HE_OK; b++) {
-            if (!meets[b])
-                status = he_flow_add(flow, node_before(a), node_after(b), uncut, 0.0);
+            uint64_t bit = (uint64_t)1 << b % WORD_BITS;
+
+            if (!(later[words * a + b / WORD_BITS] & bit) || (covered[b / WORD_BITS] & bit))
+                continue;
+            status = he_flow_add(flow, node_before(a), node_after(b), uncut, 0.0);
+            for (size_t w = 0; w < words; w++)
+                covered[w] |= later[words * b + w];
         }
     }
     return status;
@@ -565,11 +594,11 @@ static he_status build_flow(const struct room *room, struct he_flow *flow)
  * the second is on the source's side when the first is. */
 static he_status find_heaviest_set(struct room *room)
 {
-    size_t pairs = (size_t)room->count * (room->count - 1) / 2, bytes;
     struct he_flow flow;
+    size_t bytes;
     he_status status;
 
-    if (room->count > 50000 || pairs - room->graph.begin[room->count] / 2 > MOST_ARCS)
+    if (room->count > MOST_FLOW_ROOTS)
         return HE_OK;
     he_flow_init(&flow, &room->plan->arena.alloc);
     status = build_flow(room, &flow);
