@@ -99,6 +99,10 @@ static he_status run_members(struct portfolio *f)
     for (size_t k = 0; status == HE_OK && k < HE_COUNT(members); k++) {
         if (f->contest.has_best && is_late(f))
             return HE_OK;
+        /* Shortest paths take their time, and makespans gain little by them. */
+        if (members[k] == he_policy_path && objective == HE_OBJECTIVE_LATENCY &&
+            f->contest.has_best && f->options->time_limit < 0.5)
+            continue;
         status = he_contest_run(&f->contest, f->problem, members[k], &part);
         if (status == HE_OK && k == 0) /* single devices are seeds, too */
             status = he_guard(&f->contest);

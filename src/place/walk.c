@@ -497,6 +497,12 @@ static double first_heat(const struct he_problem *p, const struct he_place_optio
     return fmin(HOTTEST, fmax(COLDEST, 4e-6 * trials));
 }
 
+/* First near the answer given, which may be a good one that a hot start would lose; then far. */
+#define ROUNDS 3
+static const struct {
+    double heat, until;
+} rounds[ROUNDS] = { { 0.1, 0.25 }, { 1.0, 0.8 }, { 0.2, 1.0 } };
+
 he_status he_walk_search(struct he_contest *contest, const struct he_problem *p,
                          const struct he_place_options *options, double effort)
 {
@@ -504,7 +510,6 @@ he_status he_walk_search(struct he_contest *contest, const struct he_problem *p,
     struct walk w = { .contest = contest, .problem = p, .options = options };
     uint64_t begin_ns = he_place_now_ns(options), deadline_ns = he_place_deadline(options);
     double hot = first_heat(p, options, effort);
-    uint32_t rounds = hot >= HOTTEST / 2.0 ? 2 : 1;
     he_status status;
 
     if (!contest->has_best || p->task_count < 2 || p->device_count < 2)
@@ -516,15 +521,18 @@ he_status he_walk_search(struct he_contest *contest, const struct he_problem *p,
         status = he_replay_init(&w.replay, p, contest->objective);
     if (status == HE_OK)
         w.bound = path_bound(&w);
-    for (uint32_t round = 0; status == HE_OK && round < rounds; round++) {
+    for (uint32_t round = 0; status == HE_OK && round < ROUNDS; round++) {
+        double share = rounds[round].until - (round > 0 ? rounds[round - 1].until : 0.0);
         uint64_t end_ns = 0;
 
         if (deadline_ns) {
-            end_ns = begin_ns + (deadline_ns - begin_ns) * (round + 1) / rounds;
+            end_ns = begin_ns +
+                     (uint64_t)((double)(deadline_ns - begin_ns) * rounds[round].until);
             if (he_place_now_ns(options) >= deadline_ns)
                 break;
         }
-        status = cool(&w, hot / (1 + round), hot / 20.0, effort * REPLAYS / rounds, end_ns);
+        status = cool(&w, hot * rounds[round].heat, hot * rounds[round].heat / 20.0,
+                      effort * REPLAYS * share, end_ns);
     }
     he_replay_fini(&w.replay);
     he_arena_fini(&scratch);
