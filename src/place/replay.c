@@ -341,6 +341,25 @@ static void move_in_order(struct he_replay *r, uint32_t from, uint32_t to)
         r->position[r->order[k]] = k;
 }
 
+static bool is_marked(const struct he_replay *r, uint32_t place)
+{
+    return r->dirty[place / 64] >> place % 64 & 1;
+}
+
+/* Marks are by place: they go where their tasks go. */
+static void move_marks(struct he_replay *r, uint32_t from, uint32_t to)
+{
+    bool last = is_marked(r, from);
+    uint32_t step = from < to ? 1 : UINT32_MAX;
+
+    for (uint32_t k = from; k != to + step; k += step) {
+        bool mark = k == to ? last : is_marked(r, k + step);
+
+        r->dirty[k / 64] &= ~(UINT64_C(1) << k % 64);
+        r->dirty[k / 64] |= (uint64_t)mark << k % 64;
+    }
+}
+
 void he_replay_shift(struct he_replay *r, uint32_t from, uint32_t to)
 {
     uint32_t task = r->order[from], after = r->after[task];
@@ -348,6 +367,8 @@ void he_replay_shift(struct he_replay *r, uint32_t from, uint32_t to)
     r->shift_from = from;
     r->shift_to = to;
     unlink_task(r, task);
+    if (r->set_count > 0)
+        move_marks(r, from, to);
     move_in_order(r, from, to);
     link_task(r, task);
     mark(r, after);

@@ -60,6 +60,12 @@ libhe_la_SOURCES += src/place/replay.c src/place/replay.h src/place/walk.c src/p
 	src/place/seeds.c src/place/seeds.h
 
 if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_replay
+TESTS += tests/unit/test_replay
+tests_unit_test_replay_SOURCES = tests/unit/test_replay.c tests/unit/place_support.h
+tests_unit_test_replay_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_replay_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_replay_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test_place_properties
 TESTS += tests/unit/test_place_properties
 tests_unit_test_place_properties_SOURCES = tests/unit/test_place_properties.c \
