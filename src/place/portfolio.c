@@ -18,6 +18,8 @@
 /* Tasks that fit in a tree of this many nodes are solved to the optimum. */
 #define EXACT_NODES 100000u
 /* Somewhat larger ones are worth a try, when the makespan is asked for. */
+/* Of what is left for searching job shops, the local search's part. */
+#define SHOP_LOCAL_SHARE 0.15
 #define OPTIMUM_TASKS 32
 #define OPTIMUM_NODES 5000u
 
@@ -122,10 +124,26 @@ static he_status run_members(struct portfolio *f)
     return status;
 }
 
+/* 0 without a limit. */
+static double seconds_left(const struct portfolio *f)
+{
+    uint64_t now = f->deadline_ns ? he_place_now_ns(f->options) : 0;
+
+    return now < f->deadline_ns ? (double)(f->deadline_ns - now) * 1e-9 : 0.0;
+}
+
+/* Nothing is better than the best so far. */
+static bool is_proven(const struct portfolio *f)
+{
+    return f->contest.has_best &&
+           f->contest.value <=
+               he_place_lower_bound(f->problem, f->options->objective) * (1.0 + 1e-9);
+}
+
 static he_status search(struct portfolio *f)
 {
     struct he_place_options rest = *f->options, quick = *f->options;
-    he_status status;
+    he_status status = HE_OK;
 
     quick.time_limit = 0.0;
     if (f->problem->task_count <= HE_EXACT_TASKS) {
@@ -145,16 +163,21 @@ static he_status search(struct portfolio *f)
         if (status != HE_ERR_UNSUPPORTED)
             return status;
     }
-    if (f->deadline_ns) {
-        uint64_t now = he_place_now_ns(f->options);
-
-        if (now >= f->deadline_ns)
-            return HE_OK;
-        rest.time_limit = (double)(f->deadline_ns - now) * 1e-9;
+    if (f->options->objective != HE_OBJECTIVE_LATENCY || !he_shop_fits(f->problem)) {
+        rest.time_limit = seconds_left(f);
+        return f->deadline_ns && rest.time_limit <= 0.0
+                   ? HE_OK
+                   : he_local_search(&f->contest, f->problem, &rest, 1.0);
     }
-    if (f->options->objective == HE_OBJECTIVE_LATENCY && he_shop_fits(f->problem))
-        return he_shop_search(&f->contest, f->problem, &rest, 1.0);
-    return he_local_search(&f->contest, f->problem, &rest, 1.0);
+    /* Each finds now and then what the other does not; the shop's search is the stronger one. */
+    rest.time_limit = (1.0 - SHOP_LOCAL_SHARE) * seconds_left(f);
+    if (f->deadline_ns && rest.time_limit <= 0.0)
+        return HE_OK;
+    status = he_shop_search(&f->contest, f->problem, &rest, 1.0);
+    rest.time_limit = seconds_left(f);
+    if (status != HE_OK || (f->deadline_ns && (rest.time_limit <= 0.0 || is_proven(f))))
+        return status;
+    return he_local_search(&f->contest, f->problem, &rest, SHOP_LOCAL_SHARE);
 }
 
 he_status he_policy_portfolio(const struct he_problem *p, const struct he_place_options *options,
