@@ -97,7 +97,8 @@ static bool cut_channel_norm(const struct cut *c)
         need(c, k, 0);
     if (he_node_is(c->node, "InstanceNormalization"))
         return c->axis < 2;
-    return !he_node_int(c->node, "training_mode", 0) &&
+    /* Before opset 7 it may compute statistics of the batch. */
+    return c->node->opset >= 7 && !he_node_int(c->node, "training_mode", 0) &&
            (c->node->opset >= 9 || he_node_int(c->node, "spatial", 1));
 }
 
