@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the calibration store into the machine: what two devices cost each other.
+ * From the calibration store into the machine: what two devices cost each other, and watts.
  * Measured figures take the place of assumed ones; what the settings give stays.
  */
 #include <math.h>
@@ -44,6 +44,22 @@ static he_status apply_pair(const struct he_cost_store *store, const char *subje
     return he_machine_set_pair(machine, from, to, &pair);
 }
 
+/* The counters are of whole packages: a device on some of the cores takes its part of what is
+ * drawn at rest, and what its work adds. */
+static void apply_watts(const struct he_cost_store *store, const char *fingerprint,
+                        struct he_machine_device *device)
+{
+    struct he_cost_figure idle, busy;
+
+    if (device->busy_watts > 0 || device->idle_watts > 0 ||
+        !he_cost_store_figure(store, "watts/idle", fingerprint, &idle) ||
+        !he_cost_store_figure(store, "watts/busy", fingerprint, &busy))
+        return;
+    device->idle_watts = idle.value;
+    device->busy_watts = fmax(busy.value, idle.value);
+    device->watts_source = HE_SOURCE_MEASURED;
+}
+
 he_status he_cost_apply_pairs(const struct he_cost_store *store, struct he_machine *machine)
 {
     struct he_arena arena;
@@ -52,6 +68,13 @@ he_status he_cost_apply_pairs(const struct he_cost_store *store, struct he_machi
     if (!store)
         return HE_OK;
     he_arena_init(&arena, &machine->arena.alloc);
+    for (uint32_t d = 0; d < machine->device_count && status == HE_OK; d++) {
+        const char *name = he_cost_fingerprint(&machine->devices[d], &arena);
+
+        if (name && !machine->devices[d].is_simulated)
+            apply_watts(store, name, &machine->devices[d]);
+        status = name ? HE_OK : he_no_memory();
+    }
     for (uint32_t from = 0; from < machine->device_count && status == HE_OK; from++) {
         for (uint32_t to = 0; to < machine->device_count && status == HE_OK; to++) {
             const char *a, *b, *subject;

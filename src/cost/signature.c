@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a measurement holds for: the task's operators, types, shapes and
  * attributes (not its names or weights), and the device's silicon and driver. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/map.h"
@@ -73,11 +75,34 @@ uint64_t he_cost_signature(const struct he_graph *graph, const struct he_task *t
     return hash;
 }
 
+/* The clock of a device's first core, in kHz: tells the large cores of a chip from its small
+ * ones. 0 where the system does not say. */
+static unsigned long core_clock(const struct he_machine_device *device)
+{
+    unsigned long core = strtoul(device->cores, NULL, 10), clock = 0;
+    char path[100];
+    FILE *file;
+
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%lu/cpufreq/cpuinfo_max_freq", core);
+    file = fopen(path, "re");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%lu", &clock) != 1)
+        clock = 0;
+    fclose(file);
+    return clock;
+}
+
+/* Devices on equal parts of one chip have one fingerprint: were they measured apart, a plan would
+ * give each task to whichever of them the noise has favoured (bench/guard). */
 const char *he_cost_fingerprint(const struct he_machine_device *device, struct he_arena *arena)
 {
-    char *text = he_arena_printf(arena, "%s/%s/%s/%s/%u", device->backend, device->name,
-                                 device->driver, device->cores ? device->cores : "all",
-                                 device->threads);
+    char *text, part[64] = "all";
+
+    if (device->cores)
+        snprintf(part, sizeof part, "%u@%lu", device->core_count, core_clock(device));
+    text = he_arena_printf(arena, "%s/%s/%s/%s/%u", device->backend, device->name, device->driver,
+                           part, device->threads);
 
     /* One word: the store separates its columns by spaces. */
     for (char *c = text; c && *c; c++) {

@@ -6,6 +6,7 @@
  *
  *     task/<signature>          seconds of a task on a device
  *     variant/<signature>/<way>  the same done one way, over the device's own choice beside it
+ *     watts/idle, watts/busy    of the packages under a device, measured where counters are readable
  *     weight/alpha, beta, gamma  of the score of ways (choice.h)
  *     link/latency, link/rate   seconds, bytes per second, from a device to a device
  *     handover/warm, /cold      seconds from a task's end to a task's start elsewhere

@@ -8,14 +8,19 @@
  *              thread still polls; cold, with tasks so long that it has gone to sleep
  *   slowdown   a task alone, and while the other device is busy with the same
  *
+ *   watts      of the processor packages at rest and under a product that computes, where
+ *              their energy counters can be read (root's on most systems)
+ *
  * Pairs of runs lie next to each other in time, so that what else the machine is
  * doing falls on both alike.
  */
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/clock.h"
 #include "engine/probe.h"
+#include "machine/power.h"
 #include "mem/copy.h"
 
 #define SAMPLES 12 /* above HE_COST_MIN_SAMPLES */
@@ -327,6 +332,56 @@ static he_status measure_slowdowns(const struct pair *pair)
     return status;
 }
 
+/* --- Watts --- */
+
+#define WATT_WINDOW_NS 30000000u
+
+/* Joules per second while @probe runs, or nothing does. */
+static he_status watts_over(struct he_probe *probe, double *watts)
+{
+    struct he_power_reading before, after;
+    uint64_t start_ns = he_now_ns();
+    he_status status = HE_OK;
+    double seconds;
+
+    *watts = 0;
+    if (!he_power_read(NULL, &before))
+        return HE_OK;
+    while (he_now_ns() - start_ns < WATT_WINDOW_NS && status == HE_OK) {
+        if (probe)
+            status = he_probe_run(probe, &seconds);
+        else
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
+    if (status == HE_OK && he_power_read(NULL, &after))
+        *watts = he_power_between(&before, &after) / ((double)(he_now_ns() - start_ns) * 1e-9);
+    return status;
+}
+
+static he_status measure_watts(struct he_engine *engine, uint32_t device, double core_share,
+                               const char *fingerprint)
+{
+    struct he_probe_shape shape = { "MatMul", 1, { device, device }, 384, 384 };
+    struct he_probe *probe;
+    he_status status = he_probe_open(engine, &shape, &probe);
+
+    for (int k = -1; k < SAMPLES && status == HE_OK; k++) {
+        double idle, busy = 0;
+
+        status = watts_over(NULL, &idle);
+        if (status == HE_OK)
+            status = watts_over(probe, &busy);
+        if (status != HE_OK || k < 0)
+            continue;
+        status = he_cost_store_note(engine->store, "watts/idle", fingerprint, idle * core_share);
+        if (status == HE_OK)
+            status = he_cost_store_note(engine->store, "watts/busy", fingerprint,
+                                        idle * core_share + (busy > idle ? busy - idle : 0));
+    }
+    he_probe_close(probe);
+    return status;
+}
+
 /* --- All of them --- */
 
 static he_status name_pair(struct pair *pair, struct he_arena *arena)
@@ -349,6 +404,31 @@ static bool is_pair(const struct he_machine *machine, uint32_t a, uint32_t b)
 static he_status lenient(he_status status)
 {
     return status == HE_ERR_UNSUPPORTED ? HE_OK : status;
+}
+
+/* Devices on the host's own cores; others have meters of their own. */
+static he_status measure_all_watts(struct he_engine *engine, struct he_arena *arena)
+{
+    const struct he_machine *machine = engine->machine;
+    struct he_power_reading reading;
+    uint32_t cores = 0;
+    he_status status = HE_OK;
+
+    if (!he_power_read(NULL, &reading))
+        return HE_OK;
+    for (uint32_t d = 0; d < machine->device_count; d++)
+        cores += machine->devices[d].caps & HE_CAP_HOST_MEMORY ? machine->devices[d].core_count : 0;
+    for (uint32_t d = 0; d < machine->device_count && status == HE_OK; d++) {
+        const struct he_machine_device *device = &machine->devices[d];
+        const char *fingerprint = he_cost_fingerprint(device, arena);
+
+        if (!fingerprint)
+            return he_no_memory();
+        if (!device->is_simulated && (device->caps & HE_CAP_HOST_MEMORY) && cores > 0)
+            status = lenient(measure_watts(engine, d, (double)device->core_count / cores,
+                                           fingerprint));
+    }
+    return status;
 }
 
 he_status he_engine_measure_pairs(struct he_engine *engine, he_engine_progress_fn progress,
@@ -385,6 +465,8 @@ he_status he_engine_measure_pairs(struct he_engine *engine, he_engine_progress_f
             ++*count;
         }
     }
+    if (status == HE_OK)
+        status = measure_all_watts(engine, &arena);
     if (status == HE_OK)
         status = he_cost_apply_pairs(engine->store, engine->machine);
     he_arena_fini(&arena);

@@ -158,6 +158,10 @@ static void write_device(const struct he_machine_device *device, struct he_json_
         he_json_double(json, "busy_watts", device->busy_watts);
     if (device->idle_watts > 0)
         he_json_double(json, "idle_watts", device->idle_watts);
+    if (device->busy_watts > 0 || device->idle_watts > 0)
+        he_json_string(json, "watts_source",
+                       he_machine_source_name(device->watts_source == HE_SOURCE_ASSUMED
+                                                  ? HE_SOURCE_GIVEN : device->watts_source));
     if (device->price_per_hour > 0)
         he_json_double(json, "price_per_hour", device->price_per_hour);
     he_json_object_end(json);

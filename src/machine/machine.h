@@ -12,6 +12,9 @@
 #include "core/alloc.h"
 #include "core/text.h"
 
+/* Where a figure comes from; a measured one replaces an assumed one, not a given one. */
+enum he_machine_source { HE_SOURCE_ASSUMED, HE_SOURCE_GIVEN, HE_SOURCE_MEASURED };
+
 struct he_machine_device {
     const char *id; /* "CPU:0", or "gpu1" for a simulated one of a one-line machine */
     enum he_device_kind kind;
@@ -28,6 +31,7 @@ struct he_machine_device {
     double bandwidth;   /* bytes/s of its memory */
     double launch_ns;
     double idle_watts, busy_watts;
+    enum he_machine_source watts_source; /* HE_SOURCE_ASSUMED with 0 W: not known */
     double price_per_hour;
     /* Resources beside memory: "lut", "dsp"..., as a list. */
     const char **resource_names;
@@ -35,9 +39,6 @@ struct he_machine_device {
     size_t resource_count;
     const char *like; /* catalogue entry it was derived from, or NULL */
 };
-
-/* Where a figure comes from; a measured one replaces an assumed one, not a given one. */
-enum he_machine_source { HE_SOURCE_ASSUMED, HE_SOURCE_GIVEN, HE_SOURCE_MEASURED };
 
 struct he_machine_link {
     uint32_t from, to; /* device indices, directed */

@@ -6,6 +6,7 @@ libhe_la_SOURCES += \
 	src/machine/discover.c \
 	src/machine/keys.c src/machine/keys.h \
 	src/machine/machine.c src/machine/machine.h \
+	src/machine/power.c src/machine/power.h \
 	src/machine/oneline.c \
 	src/machine/yaml.c
 

@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "cost/cost.h"
+#include "machine/power.h"
 #include "support/failing_alloc.h"
 #include "support/graph_builder.h"
 
@@ -474,6 +475,92 @@ START_TEST(measured_links_replace_assumed_ones_and_not_given_ones)
 }
 END_TEST
 
+START_TEST(equal_parts_of_one_chip_share_their_measurements)
+{
+    struct he_machine_device one = { .backend = "cpu", .name = "Some Chip", .driver = "x",
+                                     .cores = "0", .core_count = 1 };
+    struct he_machine_device other = one, larger = one, another = one;
+    struct he_arena arena;
+
+    other.cores = "1";
+    larger.cores = "0,1";
+    larger.core_count = 2;
+    another.name = "Other Chip";
+    he_arena_init(&arena, NULL);
+    ck_assert_str_eq(he_cost_fingerprint(&one, &arena), he_cost_fingerprint(&other, &arena));
+    ck_assert_str_ne(he_cost_fingerprint(&one, &arena), he_cost_fingerprint(&larger, &arena));
+    ck_assert_str_ne(he_cost_fingerprint(&one, &arena), he_cost_fingerprint(&another, &arena));
+    ck_assert_ptr_null(strchr(he_cost_fingerprint(&one, &arena), ' '));
+    he_arena_fini(&arena);
+}
+END_TEST
+
+/* --- Watts --- */
+
+static void put_file(const char *folder, const char *zone, const char *name, const char *text)
+{
+    char file[300];
+
+    snprintf(file, sizeof file, "%s/%s", folder, zone);
+    mkdir(file, 0777);
+    snprintf(file, sizeof file, "%s/%s/%s", folder, zone, name);
+    ck_assert_int_eq(he_file_write(file, text, strlen(text)), HE_OK);
+}
+
+START_TEST(energy_counters_are_read_by_package)
+{
+    char root[] = "/tmp/powercap-XXXXXX", command[64];
+    struct he_power_reading first, second;
+
+    ck_assert_ptr_nonnull(mkdtemp(root));
+    ck_assert(!he_power_read(root, &first));
+    ck_assert(!he_power_read("/nowhere", &first));
+    put_file(root, "intel-rapl:0", "energy_uj", "5000000\n");
+    put_file(root, "intel-rapl:0", "max_energy_range_uj", "9000000\n");
+    put_file(root, "intel-rapl:0:0", "energy_uj", "4000000\n"); /* a part of it */
+    put_file(root, "intel-rapl:1", "energy_uj", "2500000\n");
+    put_file(root, "intel-rapl:1", "max_energy_range_uj", "9000000\n");
+    put_file(root, "dtpm", "energy_uj", "1000000\n");
+    put_file(root, "intel-rapl:2", "energy_uj", "not a number\n");
+    ck_assert(he_power_read(root, &first));
+    ck_assert_double_eq_tol(first.joules, 7.5, 1e-9);
+    put_file(root, "intel-rapl:1", "energy_uj", "3500000\n");
+    ck_assert(he_power_read(root, &second));
+    ck_assert_double_eq_tol(he_power_between(&first, &second), 1, 1e-9);
+    put_file(root, "intel-rapl:0", "energy_uj", "500000\n"); /* began again at 9 J */
+    ck_assert(he_power_read(root, &second));
+    ck_assert_double_eq_tol(he_power_between(&first, &second), 1 + 4.5, 1e-9);
+    snprintf(command, sizeof command, "rm -r %s", root);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+START_TEST(measured_watts_fill_in_what_nobody_gave)
+{
+    struct he_cost_store *store = open_store("");
+    struct he_machine *m;
+    struct he_arena arena;
+
+    ck_assert_int_eq(he_machine_from_line("cpu:1 gpu:1(power=300W)", &he_allocator_default, &m), HE_OK);
+    he_arena_init(&arena, NULL);
+    for (uint32_t d = 0; d < 2; d++) {
+        const char *name = he_cost_fingerprint(&m->devices[d], &arena);
+
+        m->devices[d].is_simulated = false;
+        note(store, "watts/idle", name, 11);
+        note(store, "watts/busy", name, 47);
+    }
+    ck_assert_int_eq(he_cost_apply_pairs(store, m), HE_OK);
+    ck_assert_double_eq_tol(m->devices[0].idle_watts, 11, 1e-6);
+    ck_assert_double_eq_tol(m->devices[0].busy_watts, 47, 1e-5);
+    ck_assert_int_eq(m->devices[0].watts_source, HE_SOURCE_MEASURED);
+    ck_assert_double_eq_tol(m->devices[1].busy_watts, 300, 1e-9);
+    he_arena_fini(&arena);
+    he_machine_destroy(m);
+    he_cost_store_close(store);
+}
+END_TEST
+
 /* --- Signatures --- */
 
 struct variant {
@@ -546,6 +633,9 @@ int main(void)
     tcase_add_test(tcase, the_file_does_not_grow_without_end);
     tcase_add_test(tcase, running_out_of_memory_leaks_nothing);
     tcase_add_test(tcase, measured_links_replace_assumed_ones_and_not_given_ones);
+    tcase_add_test(tcase, equal_parts_of_one_chip_share_their_measurements);
+    tcase_add_test(tcase, energy_counters_are_read_by_package);
+    tcase_add_test(tcase, measured_watts_fill_in_what_nobody_gave);
     tcase_add_test(tcase, a_signature_is_of_the_work_and_not_of_names);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
