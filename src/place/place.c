@@ -123,8 +123,10 @@ static he_status plan_set(struct planner *planner, const bool *may_use, uint32_t
     }
     if (status == HE_OK)
         status = he_contest_run(planner->contest, &view, planner->run, &options);
-    /* priority is the baseline that others set, and users want to see it as it is. */
-    if (status == HE_OK && (planner->run != he_policy_priority || !planner->contest->has_best))
+    /* priority is the baseline that others set, and users want to see it as it is; the portfolio begins
+     * with the guard, inside the time limit. */
+    if (status == HE_OK && ((planner->run != he_policy_priority &&
+                             planner->run != he_policy_portfolio) || !planner->contest->has_best))
         status = enter_guard(planner, &view);
     /* The policy asked for may be one that gives up early. */
     if (status == HE_OK && !planner->contest->has_best && planner->run != he_policy_fit)
