@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Benchmarks are run by hand: bench/latency, bench/overhead. The figures are in bench/RESULTS.md.
-EXTRA_DIST += bench/placement/random_dags bench/placement/taskgraph.py \
+EXTRA_DIST += bench/placement/random_dags bench/placement/small bench/placement/taskgraph.py \
 	bench/placement/import_dagbench.py bench/placement/import_wfformat.py \
 	bench/placement/import_hyperdag.py bench/placement/starpu_dags.py
 EXTRA_PROGRAMS += bench/overhead_tasks
