@@ -277,7 +277,8 @@ static he_status solve_leaf(struct tree *t)
     /* Where an order of tasks is not enough to say what goes first on a link. */
     if (status == HE_OK && p->has_contention && t->contest->value * IMPROVES > makespan)
         status = he_contest_enter_items(t->contest, t->device, order, items, "exact", NULL);
-    t->limit = fmin(t->limit, t->contest->value * IMPROVES);
+    /* Also when the contest refuses: what is later than a latency budget stays so. */
+    t->limit = fmin(t->limit, fmin(makespan, t->contest->value) * IMPROVES);
     return status;
 }
 
