@@ -33,3 +33,7 @@ EXTRA_PROGRAMS += bench/packing/plans
 bench_packing_plans_SOURCES = bench/packing/plans.c
 bench_packing_plans_LDADD = libhe.la
 CLEANFILES += bench/packing/plans$(EXEEXT)
+EXTRA_PROGRAMS += bench/placement/speed
+bench_placement_speed_SOURCES = bench/placement/speed.c
+bench_placement_speed_LDADD = libhe.la
+CLEANFILES += bench/placement/speed$(EXEEXT)

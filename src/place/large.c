@@ -10,7 +10,7 @@
  *   - Schedules from the front and from the back in turn, each taking tasks as the one before
  *     has them (justification, see sweep.c), until nothing gets shorter.
  *   - Orders in between: the mean of a task's begin from the front and from the back; and the best
- *     order with noise.
+ *     order with noise in a window of time.
  */
 #include <string.h>
 
@@ -30,10 +30,12 @@ struct large {
     struct he_units units;
     struct he_sweep sweep;
     struct he_choices choices;
-    double *price; /* by device; their sum is the number of devices */
-    double *key, *mean;   /* per task */
+    double *price;       /* by device; their sum is the number of devices */
+    double *key, *mean;  /* per task */
     uint32_t *order, *spare, *device;
     /* The best so far, from the front. */
+    double mean_time; /* of a task where it is cheapest */
+    bool has_choice;  /* some units have several devices */
     double best_length, *best_begin, *best_end;
     uint32_t *best_device;
 };
@@ -229,10 +231,13 @@ static void keep(struct large *l)
 static he_status offer(struct large *l)
 {
     uint32_t n = l->problem->task_count;
+    bool is_shorter = l->sweep.length < l->best_length;
 
-    if (l->sweep.length >= l->best_length)
+    if (l->sweep.length > l->best_length)
         return HE_OK;
     keep(l);
+    if (!is_shorter)
+        return HE_OK;
     for (uint32_t t = 0; t < n; t++)
         l->device[t] = l->sweep.device[l->units.of[t]];
     sort_tasks(l, l->sweep.begin, false, l->order);
@@ -331,11 +336,60 @@ static he_status blend(struct large *l, int rounds, double share)
     return status;
 }
 
+/* The best order with noise in a window of time; what is as short replaces it, so that the search
+ * drifts over schedules of one length. Now and then units choose their devices anew on the way. */
+static he_status disturb(struct large *l)
+{
+    uint32_t n = l->problem->task_count;
+    double length = l->best_length, width = length * (0.02 + 0.2 * he_random_unit(&l->random));
+    double begin = (length + width) * he_random_unit(&l->random) - width;
+    double noise = l->mean_time * (0.5 + 4.0 * he_random_unit(&l->random));
+    bool chooses = l->has_choice && he_random_below(&l->random, 4) == 0;
+    he_status status;
+
+    for (uint32_t t = 0; t < n; t++) {
+        double at = l->best_begin[t];
+
+        l->key[t] = -at;
+        if (at >= begin && at < begin + width)
+            l->key[t] -= noise * (he_random_unit(&l->random) - 0.5);
+    }
+    status = he_order_by_priority(l->problem, l->key, l->order);
+    memcpy(l->sweep.device, l->best_device, l->units.count * sizeof *l->best_device);
+    if (status == HE_OK)
+        status = chooses ? run_and_mend(l, 0.5 + 4.0 * he_random_unit(&l->random))
+                         : run(l, false, NULL, 0.0);
+    if (status == HE_ERR_BUDGET)
+        return HE_OK;
+    if (status == HE_OK)
+        status = offer(l);
+    /* Turning round pays where the way was not far. */
+    if (status == HE_OK && l->sweep.length < l->best_length * 1.02 && !is_over(l))
+        status = justify(l, NULL, 0.0);
+    return status == HE_OK ? offer(l) : status;
+}
+
+/* From what the contest has. */
+static he_status begin_with_best(struct large *l)
+{
+    const struct he_contest *c = l->contest;
+    he_status status;
+
+    if (!c->has_best)
+        return HE_OK;
+    for (uint32_t u = 0; u < l->units.count; u++)
+        l->sweep.device[u] = c->device[l->units.tasks[l->units.start[u]]];
+    memcpy(l->order, c->order, l->problem->task_count * sizeof *l->order);
+    status = run(l, false, NULL, 0.0);
+    if (status == HE_OK)
+        status = offer(l);
+    return status == HE_OK ? polish(l, NULL, 0.0, 2) : status;
+}
+
 static he_status search(struct large *l)
 {
     static const double scales[] = { 1e9, 4.0, 1.0 }, weights[] = { 1.0, 0.5, 0.0 };
-    uint32_t n = l->problem->task_count;
-    he_status status = HE_OK;
+    he_status status = begin_with_best(l);
 
     for (int k = 0; status == HE_OK && k < 9 && (k == 0 || !is_over(l)); k++) {
         rank_tasks(l, weights[k / 3], l->key);
@@ -353,20 +407,8 @@ static he_status search(struct large *l)
     }
     if (status == HE_OK)
         status = blend(l, 200, 0.5);
-    while (status == HE_OK && !is_over(l)) {
-        double noise = l->best_length * 0.02 * he_random_unit(&l->random);
-
-        for (uint32_t t = 0; t < n; t++)
-            l->key[t] = -(l->best_begin[t] + noise * he_random_unit(&l->random));
-        status = he_order_by_priority(l->problem, l->key, l->order);
-        memcpy(l->sweep.device, l->best_device, l->units.count * sizeof *l->best_device);
-        if (status == HE_OK)
-            status = run(l, false, NULL, 0.0);
-        if (status == HE_OK)
-            status = offer(l);
-        if (status == HE_OK)
-            status = polish(l, NULL, 0.0, 1);
-    }
+    while (status == HE_OK && !is_over(l))
+        status = disturb(l);
     return status;
 }
 
@@ -391,7 +433,12 @@ static he_status prepare(struct large *l, struct he_arena *arena)
         !l->best_begin || !l->best_end || !l->best_device)
         return he_no_memory();
     status = find_prices(l, arena);
-    return status == HE_OK ? find_choices(l, 0.5, arena) : status;
+    if (status == HE_OK)
+        status = find_choices(l, 0.5, arena);
+    for (uint32_t u = 0; status == HE_OK && u < l->units.count; u++)
+        l->mean_time += he_unit_time(&l->units, u, l->choices.device[l->choices.start[u]]) / n;
+    l->has_choice = l->choices.start[l->units.count] > l->units.count;
+    return status;
 }
 
 he_status he_large_search(struct he_contest *contest, const struct he_problem *p,
