@@ -14,6 +14,8 @@
 
 /* Cells of time that preferences are written for, about. */
 #define PARTIAL_WORK 2e7
+/* Larger problems than this have none of them tried when there is an answer already. */
+#define PARTIAL_CELLS 1e6
 
 struct candidate {
     uint32_t device;
@@ -190,7 +192,7 @@ static he_status enter_all(struct guard *g, struct he_arena *arena)
     for (uint32_t k = first_partial; status == HE_OK && k < p->device_count; k++) {
         bool has_twin = false;
 
-        if (work > PARTIAL_WORK && g->contest->has_best)
+        if (g->contest->has_best && (work > PARTIAL_WORK || cells > PARTIAL_CELLS))
             break;
         for (uint32_t i = first_partial; i < k && !has_twin; i++)
             has_twin = are_twins(p, &g->candidates[i], &g->candidates[k]);

@@ -14,6 +14,7 @@
 
 #define PARTNERS 6 /* devices with room that are looked at in one step */
 #define MOST_KICKS 64
+#define SAMPLE 256 /* units of a device that are looked at in one step */
 
 struct item {
     double memory;
@@ -25,7 +26,9 @@ struct mender {
     struct he_load *load;
     uint32_t *device;
     const double *price;
-    struct item *here, *there;
+    struct item here[SAMPLE], there[SAMPLE];
+    /* Units by device, in lists: head by device, before and after by unit; UINT32_MAX ends. */
+    uint32_t *head, *before, *after, *count;
     struct he_random random;
 };
 
@@ -58,13 +61,19 @@ static int compare_items(const void *left, const void *right)
     return a->unit < b->unit ? -1 : a->unit > b->unit;
 }
 
-/* The units of @j with memory, by size. */
-static uint32_t collect(const struct mender *m, uint32_t j, struct item *items)
+/* The units of @j with memory, by size; where there are many, some of them, other ones each time. */
+static uint32_t collect(struct mender *m, uint32_t j, struct item *items)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, stride = m->count[j] / SAMPLE + 1;
+    uint32_t skip = he_random_below(&m->random, stride);
 
-    for (uint32_t u = 0; u < m->units->count; u++) {
-        if (m->device[u] == j && m->units->memory[u] > 0.0)
+    for (uint32_t u = m->head[j]; u != UINT32_MAX && count < SAMPLE; u = m->after[u]) {
+        if (skip > 0) {
+            skip--;
+            continue;
+        }
+        skip = stride - 1;
+        if (m->units->memory[u] > 0.0)
             items[count++] = (struct item){ m->units->memory[u], u };
     }
     if (count > 1)
@@ -103,7 +112,7 @@ static void weigh(const struct mender *m, uint32_t from, uint32_t to, uint32_t u
 }
 
 /* The best way to send up to @over bytes from @j to @to. */
-static void look_for_trades(const struct mender *m, uint32_t j, double over, uint32_t to,
+static void look_for_trades(struct mender *m, uint32_t j, double over, uint32_t to,
                             uint32_t here_count, struct trade *best)
 {
     double room = room_on(m, to), wanted = fmin(over, room);
@@ -129,11 +138,31 @@ static void look_for_trades(const struct mender *m, uint32_t j, double over, uin
     }
 }
 
+static void enlist(struct mender *m, uint32_t unit, uint32_t j)
+{
+    m->device[unit] = j;
+    m->before[unit] = UINT32_MAX;
+    m->after[unit] = m->head[j];
+    if (m->head[j] != UINT32_MAX)
+        m->before[m->head[j]] = unit;
+    m->head[j] = unit;
+    m->count[j]++;
+    he_load_add(m->load, unit, j);
+}
+
 static void move(struct mender *m, uint32_t unit, uint32_t to)
 {
-    he_load_remove(m->load, unit, m->device[unit]);
-    he_load_add(m->load, unit, to);
-    m->device[unit] = to;
+    uint32_t from = m->device[unit];
+
+    if (m->before[unit] != UINT32_MAX)
+        m->after[m->before[unit]] = m->after[unit];
+    else
+        m->head[from] = m->after[unit];
+    if (m->after[unit] != UINT32_MAX)
+        m->before[m->after[unit]] = m->before[unit];
+    m->count[from]--;
+    he_load_remove(m->load, unit, from);
+    enlist(m, unit, to);
 }
 
 /* Two units of nearly equal worth on two devices trade places. */
@@ -200,13 +229,16 @@ bool he_units_mend(const struct he_units *units, struct he_load *load, const dou
     struct mender m = { .units = units, .load = load, .device = device, .price = price };
     uint32_t steps = 40 * units->problem->device_count + 200, kicks = 0;
 
-    m.here = he_arena_alloc(arena, units->count, sizeof *m.here);
-    m.there = he_arena_alloc(arena, units->count, sizeof *m.there);
-    if (!m.here || !m.there)
+    m.head = he_arena_alloc(arena, units->problem->device_count, sizeof *m.head);
+    m.count = he_arena_alloc(arena, units->problem->device_count, sizeof *m.count);
+    m.before = he_arena_alloc(arena, units->count, sizeof *m.before);
+    m.after = he_arena_alloc(arena, units->count, sizeof *m.after);
+    if (!m.head || !m.count || !m.before || !m.after)
         return false;
+    memset(m.head, 0xff, units->problem->device_count * sizeof *m.head);
     he_load_clear(load);
     for (uint32_t u = 0; u < units->count; u++)
-        he_load_add(load, u, device[u]);
+        enlist(&m, u, device[u]);
     if (units->problem->resource_count > 0)
         return false; /* those are not looked at here */
     for (; steps > 0; steps--) {

@@ -4,13 +4,21 @@
 
 #include "timeline.h"
 
-/* The first interval that ends after @moment. */
+/* The first interval that ends after @moment. Schedules grow at their ends: the search goes back
+ * from there in doubling steps, and halves only the last of them. */
 static size_t first_ending_after(const struct he_timeline *t, double moment)
 {
     size_t low = 0, high = t->count;
 
-    if (t->count && t->busy[t->count - 1].end <= moment)
+    if (!t->count || t->last_end <= moment)
         return t->count; /* by far the most frequent case */
+    for (size_t step = 1; step <= high; step *= 2) {
+        if (t->busy[high - step].end <= moment) {
+            low = high - step + 1;
+            break;
+        }
+        high -= step;
+    }
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
@@ -42,6 +50,8 @@ void he_timeline_take(struct he_timeline *t, double begin, double duration)
     if (!(end > begin))
         return;
     k = first_ending_after(t, begin);
+    if (!t->count || end > t->last_end)
+        t->last_end = end;
     joins_left = k > 0 && t->busy[k - 1].end == begin;
     joins_right = k < t->count && t->busy[k].begin == end;
     if (joins_left && joins_right) {

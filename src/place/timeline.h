@@ -19,6 +19,9 @@ struct he_interval {
 struct he_timeline {
     struct he_interval *busy;
     size_t count, capacity;
+    /* The end of the last one, when there is one: most questions are about later moments, and
+     * need not look at the intervals then, which are cold in the cache. */
+    double last_end;
 };
 
 /* The earliest moment from @ready on at which @duration fits in. */
