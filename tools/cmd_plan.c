@@ -102,10 +102,10 @@ static void print_summary(const struct he_plan *plan)
 
     printf("%s: %u tasks, %u regions, policy %s\n", problem->name[0] ? problem->name : "plan",
            problem->task_count, plan->part_count, plan->placement.policy);
-    printf("%s %.6g, lower bound %.6g, gap %.2f %%, planned in %.1f ms\n",
+    printf("%s %.6g, lower bound %.6g, gap %.2f %%, planned in %.1f ms, bound in %.1f ms\n",
            he_objective_name(plan->objective), plan->value, plan->lower_bound,
            plan->lower_bound > 0 ? (plan->value / plan->lower_bound - 1) * 100 : 0,
-           plan->plan_seconds * 1e3);
+           plan->plan_seconds * 1e3, plan->bound_seconds * 1e3);
     printf("makespan %.6g s, bottleneck %.6g s, sum of costs %.6g s\n", plan->schedule.makespan,
            plan->schedule.bottleneck, plan->schedule.sum_cost);
     for (uint32_t d = 0; d < problem->device_count; d++) {

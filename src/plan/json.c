@@ -136,6 +136,7 @@ void he_plan_write_members(const struct he_plan *plan, struct he_json_writer *js
     he_json_double(json, "gap", plan->lower_bound > 0 ? plan->value / plan->lower_bound - 1 : 0);
     he_json_string(json, "policy", plan->placement.policy);
     he_json_double(json, "plan_seconds", plan->plan_seconds);
+    he_json_double(json, "bound_seconds", plan->bound_seconds);
     write_tasks(plan, json);
     write_transfers(plan, json);
     write_memory(plan, json);

@@ -85,7 +85,8 @@ struct he_plan {
     struct he_schedule schedule;
     const char *strategy;
     enum he_objective objective;
-    double value, lower_bound, plan_seconds;
+    double value, lower_bound;
+    double plan_seconds, bound_seconds; /* until there was a plan; then for the lower bound */
     const char *lower_bound_by; /* he_place_bound()'s word */
     struct he_part *parts;
     uint32_t part_count;
