@@ -3,7 +3,7 @@
  * Does the guard hold outside of predictions? Plans a model for several devices and for
  * each of them alone, and runs the plans in turns, a slice each, so that what else the
  * machine is doing falls on all alike. Prints one row of a table: which devices the plan
- * uses, what was predicted, what was measured, and the plan's time over that of the best
+ * uses, what was predicted, what was measured (least and median), and the plan's time over that of the best
  * device alone, slice by slice; the median counts.
  *
  *   guard_runs MODEL DEVICE [DEVICE...] [--shape NAME:1x3x224x224]...
@@ -147,6 +147,15 @@ static double median(const double *values)
     return sorted[SLICES / 2];
 }
 
+static double least(const double *values)
+{
+    double least = values[0];
+
+    for (int s = 1; s < SLICES; s++)
+        least = values[s] < least ? values[s] : least;
+    return least;
+}
+
 static void put_devices(const struct candidate *c)
 {
     const char *gap = "";
@@ -178,9 +187,11 @@ static int report(const char *name, struct candidate *all, int count)
     ratio = median(ratios);
     printf("| %s | %s | ", name, all[0].devices);
     put_devices(&all[0]);
-    printf(" | %.3f | %.3f | %s | %.3f | %.3f | %.2f | %s |\n",
-           all[0].plan->schedule.makespan * 1e3, median(all[0].slices) * 1e3, all[best].devices,
-           all[best].plan->schedule.makespan * 1e3, median(all[best].slices) * 1e3, ratio,
+    printf(" | %.3f | %.3f, %.3f | %s | %.3f | %.3f, %.3f | %.2f | %s |\n",
+           all[0].plan->schedule.makespan * 1e3, least(all[0].slices) * 1e3,
+           median(all[0].slices) * 1e3, all[best].devices,
+           all[best].plan->schedule.makespan * 1e3, least(all[best].slices) * 1e3,
+           median(all[best].slices) * 1e3, ratio,
            ratio <= GENEROUS ? "holds" : "SLOWER");
     return ratio <= GENEROUS ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -163,7 +163,8 @@ static he_status measure_chain(const struct pair *pair, const char *name, const 
         hop = (mixed - (on_a + on_b) / 2) / HOPS;
         hop = hop > LEAST_HAND_OVER ? hop : LEAST_HAND_OVER;
         status = note(pair, name, pair->name, hop);
-        if (status == HE_OK)
+        /* Equal parts of one chip have one name for both ways. */
+        if (status == HE_OK && strcmp(pair->name, pair->turned) != 0)
             status = note(pair, name, pair->turned, hop);
     }
     close_trio(&trio);

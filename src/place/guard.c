@@ -221,18 +221,35 @@ he_status he_guard(struct he_contest *contest)
     return status;
 }
 
+static bool is_used(const struct he_problem *p, const uint32_t *device, uint32_t j)
+{
+    for (uint32_t t = 0; t < p->task_count; t++) {
+        if (device[t] == j)
+            return true;
+    }
+    return false;
+}
+
 static uint32_t count_used(const struct he_problem *p, const uint32_t *device)
 {
     uint32_t count = 0;
 
-    for (uint32_t j = 0; j < p->device_count; j++) {
-        bool is_used = false;
-
-        for (uint32_t t = 0; t < p->task_count && !is_used; t++)
-            is_used = device[t] == j;
-        count += is_used;
-    }
+    for (uint32_t j = 0; j < p->device_count; j++)
+        count += is_used(p, device, j);
     return count;
+}
+
+static double caution_of(const struct he_problem *p, const uint32_t *device)
+{
+    for (uint32_t a = 0; a < p->device_count; a++) {
+        for (uint32_t b = 0; b < a; b++) {
+            if (p->devices[a].memory_node == p->devices[b].memory_node &&
+                p->devices[a].server != p->devices[b].server && is_used(p, device, a) &&
+                is_used(p, device, b))
+                return p->company->caution_side_by_side;
+        }
+    }
+    return p->company->caution;
 }
 
 he_status he_guard_caution(struct he_contest *c)
@@ -251,7 +268,7 @@ he_status he_guard_caution(struct he_contest *c)
     if (status == HE_OK)
         status = he_guard(&alone);
     if (status == HE_OK && alone.has_best &&
-        alone.value <= c->value * (1.0 + p->company->caution) &&
+        alone.value <= c->value * (1.0 + caution_of(p, c->device)) &&
         count_used(p, alone.device) < count_used(p, c->device)) {
         memcpy(c->device, alone.device, p->task_count * sizeof *c->device);
         memcpy(c->order, alone.order, p->task_count * sizeof *c->order);

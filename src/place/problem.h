@@ -52,8 +52,8 @@ struct he_place_company {
     double *memory_share; /* [task * device_count + device]: how much of the second it is, 0..1 */
     double gather_seconds; /* once, for a plan on several devices: threads to wake and wait for */
     /* By how much, relative, such a plan must promise to beat one on fewer devices: what
-     * predictions of running side by side are worth. */
-    double caution;
+     * predictions of it are worth; and when two of its devices work side by side out of one memory. */
+    double caution, caution_side_by_side;
 };
 
 /* Something beside time and memory that tasks use up where they run: LUTs, DSPs. */

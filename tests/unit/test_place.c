@@ -192,6 +192,41 @@ START_TEST(devices_that_disturb_each_other_too_much_are_not_used_together)
 }
 END_TEST
 
+START_TEST(a_gain_that_is_too_small_to_believe_is_left)
+{
+    static const char two[] = "dev a %s; dev b %s; task x a=4 b=4; task y a=4 b=4";
+    static const struct {
+        const char *node_a, *node_b;
+        double caution, side_by_side;
+        bool is_split;
+    } cases[] = {
+        { "", "", 0.05, 0.5, true },         /* 8 against 4, from memories of their own */
+        { "", "", 1.2, 0.5, false },
+        { "node=1", "node=1", 0.05, 0.5, true },
+        { "node=1", "node=1", 0.05, 1.2, false },
+        { "node=1", "node=1", 1.2, 0.5, true }, /* one memory has a caution of its own */
+    };
+
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        static const double computes[] = { 0, 0 };
+        struct he_placement answer;
+        struct he_schedule s;
+        struct he_problem *p;
+        char text[200];
+
+        snprintf(text, sizeof text, two, cases[k].node_a, cases[k].node_b);
+        p = in_company(text, computes, 0);
+        for (int pair = 0; pair < 4; pair++)
+            p->company->slowdown_compute[pair] = p->company->slowdown_memory[pair] = 1;
+        p->company->caution = cases[k].caution;
+        p->company->caution_side_by_side = cases[k].side_by_side;
+        ck_assert_int_eq(he_place(p, "latency_aware", NULL, &p->arena, &answer, &s), HE_OK);
+        ck_assert_msg((answer.device[0] != answer.device[1]) == cases[k].is_split, "case %zu", k);
+        he_problem_destroy(p);
+    }
+}
+END_TEST
+
 START_TEST(a_task_with_no_inputs_is_woken_by_nobody)
 {
     struct he_problem *p = place_parse("dev a launch=3; dev b launch=3; task x a=1 b=1;"
@@ -672,6 +707,7 @@ int main(void)
     tcase_add_test(tc, a_task_is_slowed_while_it_has_company_and_no_longer);
     tcase_add_test(tc, devices_that_disturb_each_other_too_much_are_not_used_together);
     tcase_add_test(tc, a_task_with_no_inputs_is_woken_by_nobody);
+    tcase_add_test(tc, a_gain_that_is_too_small_to_believe_is_left);
     tcase_add_loop_test(tc, placement_that_does_not_fit_is_refused_with_the_reason, 0,
                         HE_COUNT(refusals));
     tcase_add_test(tc, tensors_may_be_left_out_of_the_memory);
