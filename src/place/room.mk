@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 EXTRA_DIST += src/place/README.md
 libhe_la_SOURCES += \
+	src/place/blame.c \
 	src/place/bounds.c \
 	src/place/contest.c \
 	src/place/cost.c \
@@ -25,7 +26,7 @@ libhe_la_SOURCES += \
 	src/place/path.c \
 	src/place/peft.c \
 	src/place/pipeline.c \
-	src/place/place.c \
+	src/place/place.c src/place/planner.h \
 	src/place/policies.c src/place/policies.h \
 	src/place/portfolio.c \
 	src/place/priority.c \
@@ -36,6 +37,7 @@ libhe_la_SOURCES += \
 	src/place/rows.c src/place/rows.h \
 	src/place/squeeze.c \
 	src/place/scatter.c src/place/scatter.h \
+	src/place/sets.c \
 	src/place/shop.c src/place/shop.h \
 	src/place/shop_graph.c src/place/shop_graph.h \
 	src/place/shop_tabu.c src/place/shop_tabu.h \
