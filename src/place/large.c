@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For graphs of 10^3 to 10^5 tasks, where a move of one task changes nothing and judging it costs
- * milliseconds. Three ideas, each linear in the graph:
+ * milliseconds. Four ideas, all but one linear in the graph:
  *
  *   - Prices of devices from the area bound's dual (multiplicative weights) say what a task costs
  *     more on one device than on the best for it; schedules choose devices by finish plus so many
@@ -9,6 +9,8 @@
  *     where they regret nothing.
  *   - Schedules from the front and from the back in turn, each taking tasks as the one before
  *     has them (justification, see sweep.c), until nothing gets shorter.
+ *   - Where that plan's assignment is known but not its order: tabu search over the devices'
+ *     sequences (shop_tabu.c), each task staying where it regrets nothing.
  *   - Orders in between: the mean of a task's begin from the front and from the back; and the best
  *     order with noise in a window of time.
  */
@@ -17,9 +19,13 @@
 #include "large.h"
 #include "random.h"
 #include "rank.h"
+#include "shop_tabu.h"
 #include "sweep.h"
 
 #define PRICE_STEPS 40
+/* Beyond this many tasks a step of the search over sequences takes too long. */
+#define SHOP_TASKS 5000u
+#define TABU_PATIENCE 1000u /* steps without anything better */
 
 struct large {
     struct he_contest *contest;
@@ -36,6 +42,10 @@ struct large {
     /* The best so far, from the front. */
     double mean_time; /* of a task where it is cheapest */
     bool has_choice;  /* some units have several devices */
+    /* The first schedule with every unit where it regrets least. */
+    bool has_plain;
+    double plain_length, *plain_begin;
+    uint32_t *plain_device;
     double best_length, *best_begin, *best_end;
     uint32_t *best_device;
 };
@@ -386,6 +396,78 @@ static he_status begin_with_best(struct large *l)
     return status == HE_OK ? polish(l, NULL, 0.0, 2) : status;
 }
 
+static void keep_plain(struct large *l)
+{
+    l->has_plain = true;
+    l->plain_length = l->sweep.length;
+    memcpy(l->plain_begin, l->sweep.begin, l->problem->task_count * sizeof *l->plain_begin);
+    memcpy(l->plain_device, l->sweep.device, l->units.count * sizeof *l->plain_device);
+}
+
+/* Sequences of the plain schedule's devices, until no better one is found for long; links count as
+ * free for any number of transfers there, and a sweep says what it is worth. */
+static he_status order_plain(struct large *l, struct he_arena *arena)
+{
+    const struct he_problem *p = l->problem;
+    struct he_shop shop;
+    struct he_shop_end end = { .options = l->options };
+    struct he_shop_tabu tabu = { .is_fixed = true };
+    he_status status = he_shop_init(&shop, p, arena);
+    uint64_t now = l->deadline_ns ? he_place_now_ns(l->options) : 0;
+    double most = 0.0;
+
+    if (status == HE_OK)
+        status = he_shop_tabu_init(&tabu, &shop, &l->units, &end, arena);
+    if (status != HE_OK)
+        return status;
+    tabu.has_limits = false; /* nothing leaves its device */
+    tabu.random.state = l->random.state;
+    if (l->deadline_ns)
+        end.deadline_ns = now + (uint64_t)(0.7 * (double)(l->deadline_ns - now));
+    else
+        end.work_limit = 8 * l->work_limit + 1;
+    memset(l->mean, 0, p->device_count * sizeof *l->mean);
+    for (uint32_t t = 0; t < p->task_count; t++) {
+        uint32_t j = l->plain_device[l->units.of[t]], server = p->devices[j].server;
+
+        l->device[t] = j;
+        l->mean[server] += he_problem_time(p, t, j);
+        most = fmax(most, l->mean[server]);
+    }
+    end.bound = most * (1.0 + 1e-9);
+    if (most >= l->best_length)
+        return HE_OK;
+    for (uint32_t t = 0; t < p->task_count; t++)
+        l->key[t] = -l->plain_begin[t];
+    status = he_order_by_priority(p, l->key, l->order);
+    if (status != HE_OK)
+        return status;
+    he_shop_load(&shop, l->device, l->order);
+    he_shop_tabu_run(&tabu, TABU_PATIENCE);
+    for (uint32_t t = 0; t < p->task_count; t++)
+        l->key[t] = -tabu.best.head[t];
+    memcpy(l->sweep.device, l->plain_device, l->units.count * sizeof *l->plain_device);
+    status = he_order_by_priority(p, l->key, l->order);
+    if (status == HE_OK)
+        status = run(l, false, NULL, 0.0);
+    if (status == HE_OK)
+        status = offer(l);
+    return status == HE_OK ? polish(l, NULL, 0.0, 2) : status;
+}
+
+static he_status improve_plain(struct large *l)
+{
+    struct he_arena scratch;
+    he_status status;
+
+    if (!l->has_plain || l->problem->task_count > SHOP_TASKS || is_over(l))
+        return HE_OK;
+    he_arena_init(&scratch, &l->problem->arena.alloc);
+    status = order_plain(l, &scratch);
+    he_arena_fini(&scratch);
+    return status;
+}
+
 static he_status search(struct large *l)
 {
     static const double scales[] = { 1e9, 4.0, 1.0 }, weights[] = { 1.0, 0.5, 0.0 };
@@ -400,11 +482,16 @@ static he_status search(struct large *l)
             status = HE_OK;
             continue;
         }
+        if (status == HE_OK && k % 3 == 0 &&
+            (!l->has_plain || l->sweep.length < l->plain_length))
+            keep_plain(l);
         if (status == HE_OK)
             status = offer(l);
         if (status == HE_OK)
             status = polish(l, NULL, 0.0, 2);
     }
+    if (status == HE_OK)
+        status = improve_plain(l);
     if (status == HE_OK)
         status = blend(l, 200, 0.5);
     while (status == HE_OK && !is_over(l))
@@ -422,15 +509,18 @@ static he_status prepare(struct large *l, struct he_arena *arena)
         status = he_sweep_init(&l->sweep, &l->units, arena);
     l->price = he_arena_alloc(arena, p->device_count, sizeof *l->price);
     l->key = he_arena_alloc(arena, n, sizeof *l->key);
-    l->mean = he_arena_alloc(arena, n, sizeof *l->mean);
+    l->mean = he_arena_alloc(arena, n + p->device_count, sizeof *l->mean);
     l->order = he_arena_alloc(arena, n, sizeof *l->order);
     l->spare = he_arena_alloc(arena, n, sizeof *l->spare);
     l->device = he_arena_alloc(arena, n, sizeof *l->device);
     l->best_begin = he_arena_alloc(arena, n, sizeof *l->best_begin);
     l->best_end = he_arena_alloc(arena, n, sizeof *l->best_end);
     l->best_device = he_arena_alloc(arena, n, sizeof *l->best_device);
+    l->plain_begin = he_arena_alloc(arena, n, sizeof *l->plain_begin);
+    l->plain_device = he_arena_alloc(arena, n, sizeof *l->plain_device);
     if (status != HE_OK || !l->price || !l->key || !l->order || !l->spare || !l->device ||
-        !l->best_begin || !l->best_end || !l->best_device)
+        !l->best_begin || !l->best_end || !l->best_device || !l->plain_begin ||
+        !l->plain_device || !l->mean)
         return he_no_memory();
     status = find_prices(l, arena);
     if (status == HE_OK)

@@ -197,7 +197,7 @@ static void look_at(struct he_shop_tabu *tabu, uint32_t task, struct move *allow
         struct he_shop_place place;
         bool is_tabu;
 
-        if (isinf(he_problem_time(p, task, j)) || (j != here && !is_alone) ||
+        if ((j != here && (tabu->is_fixed || !is_alone)) || isinf(he_problem_time(p, task, j)) ||
             !has_room(tabu, unit, here, j) ||
             !he_shop_find_place(shop, j, he_random_next(&tabu->random) >> 32, &place))
             continue;

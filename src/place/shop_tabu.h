@@ -28,6 +28,7 @@ struct he_shop_tabu {
     struct he_shop *shop;
     const struct he_units *units;
     struct he_load load;
+    bool is_fixed; /* tasks stay on their devices */
     bool has_limits; /* weights or resources may run out: ask the load */
     struct he_random random;
     struct he_shop_end *end;
