@@ -44,21 +44,24 @@ static he_status with_limit(const struct he_problem *p, enum blame blame, size_t
         out->limits.price_per_hour = value;
         return HE_OK;
     case BLAME_RESOURCE:
-        out->resources = he_arena_copy(arena, p->resources, p->resource_count * sizeof *p->resources);
+        out->resources =
+            he_arena_copy(arena, p->resources, p->resource_count * sizeof *p->resources);
         if (!out->resources)
             return he_no_memory();
         out->resources[resource].limit = value;
         return HE_OK;
     case BLAME_DEVICE_RESOURCE:
-        out->resources = he_arena_copy(arena, p->resources, p->resource_count * sizeof *p->resources);
+        out->resources =
+            he_arena_copy(arena, p->resources, p->resource_count * sizeof *p->resources);
         if (!out->resources)
             return he_no_memory();
         out->resources[resource].device_limits = NULL;
         for (uint32_t j = 0; j < p->device_count; j++) {
             double has = p->resources[resource].device_limits[j];
 
-            if (he_resource_limit_device(&out->resources[resource], j, isinf(has) ? has : has * value,
-                                         p->device_count, arena) != HE_OK)
+            if (he_resource_limit_device(&out->resources[resource], j,
+                                         isinf(has) ? has : has * value, p->device_count,
+                                         arena) != HE_OK)
                 return he_no_memory();
         }
         return HE_OK;
@@ -107,8 +110,8 @@ static he_status try_limit(const struct he_problem *p, enum blame blame, size_t 
 {
     struct he_arena arena;
     struct he_problem changed;
-    struct he_contest contest = { 0 };
-    struct he_planner planner = { .problem = &changed, .run = he_policy_fit, .contest = &contest };
+    struct he_contest contest = {0};
+    struct he_planner planner = {.problem = &changed, .run = he_policy_fit, .contest = &contest};
     he_status status;
 
     *fits = false;
@@ -164,13 +167,15 @@ static he_status blame_error(const struct he_problem *p, enum blame blame, size_
                             "would do (%.0f bytes instead of %.0f on %s)",
                             least, ceil(least * d->memory_bytes), d->memory_bytes, d->id);
     case BLAME_TOTAL_MEMORY:
-        return he_error_set(HE_ERR_BUDGET, "no plan fits the budget memory=%.0f: memory=%.0f would do",
+        return he_error_set(HE_ERR_BUDGET,
+                            "no plan fits the budget memory=%.0f: memory=%.0f would do",
                             p->limits.memory_bytes, ceil(least));
     case BLAME_POWER:
         return he_error_set(HE_ERR_BUDGET, "no plan fits the budget power=%gW: power=%gW would do",
                             p->limits.power_watts, least);
     case BLAME_PRICE:
-        return he_error_set(HE_ERR_BUDGET, "no plan fits the budget price=%g/h: price=%g/h would do",
+        return he_error_set(HE_ERR_BUDGET,
+                            "no plan fits the budget price=%g/h: price=%g/h would do",
                             p->limits.price_per_hour, least);
     case BLAME_RESOURCE:
         return he_error_set(HE_ERR_BUDGET, "no plan fits the budget %s=%g: %s=%g would do",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files behind he_place() share: place.c (the front door), sets.c (machines that price and power
- * afford), blame.c (the limit that leaves no room). */
+/* What the files behind he_place() share: place.c (the front door), sets.c (machines that price and
+ * power afford), blame.c (the limit that leaves no room). */
 #ifndef HE_PLACE_PLANNER_H
 #define HE_PLACE_PLANNER_H
 
@@ -14,11 +14,12 @@ struct he_planner {
     uint64_t deadline_ns;
 };
 
-/* The policy, and the guard, on every largest set of devices that the budgets afford; answers go into
- * the contest. */
+/* The policy, and the guard, on every largest set of devices that the budgets afford; answers go
+ * into the contest. */
 he_status he_planner_run(struct he_planner *planner) HE_MUST_CHECK;
 
-/* Sets the error that says which limit is to blame for nothing fitting, and the least that would do. */
+/* Sets the error that says which limit is to blame for nothing fitting, and the least that would
+ * do. */
 he_status he_place_blame(const struct he_problem *problem);
 
 #endif

@@ -19,8 +19,8 @@ struct sets {
     uint32_t count;
     double watts, price;             /* of now */
     double *rest_watts, *rest_price; /* of devices j.. */
-    uint32_t *twin; /* an earlier device that is worth the same, or UINT32_MAX */
-    uint32_t steps; /* of the search: a limit against unlucky budgets */
+    uint32_t *twin;                  /* an earlier device that is worth the same, or UINT32_MAX */
+    uint32_t steps;                  /* of the search: a limit against unlucky budgets */
 };
 
 static bool is_affordable(const struct he_problem *p, double watts, double price)
@@ -63,7 +63,8 @@ static void collect_sets(struct sets *s, uint32_t j)
     const struct he_problem *p = s->problem;
     double watts, price;
 
-    if (s->count == MOST_SETS || s->steps++ > MOST_SET_STEPS || !is_affordable(p, s->watts, s->price))
+    if (s->count == MOST_SETS || s->steps++ > MOST_SET_STEPS ||
+        !is_affordable(p, s->watts, s->price))
         return;
     if (j == p->device_count) {
         if (is_maximal(s))
@@ -163,16 +164,17 @@ static he_status plan_set(struct he_planner *planner, const bool *may_use, uint3
     if (planner->deadline_ns) {
         uint64_t now = he_place_now_ns(&options);
 
-        options.time_limit =
-            now < planner->deadline_ns ? (double)(planner->deadline_ns - now) * 1e-9 / sets_left
-                                       : 1e-6;
+        options.time_limit = now < planner->deadline_ns
+                                 ? (double)(planner->deadline_ns - now) * 1e-9 / sets_left
+                                 : 1e-6;
     }
     if (status == HE_OK)
         status = he_contest_run(planner->contest, &view, planner->run, &options);
-    /* priority is the baseline that others set, and users want to see it as it is; the portfolio begins
-     * with the guard, inside the time limit. */
-    if (status == HE_OK && ((planner->run != he_policy_priority &&
-                             planner->run != he_policy_portfolio) || !planner->contest->has_best))
+    /* priority is the baseline that others set, and users want to see it as it is; the portfolio
+     * begins with the guard, inside the time limit. */
+    if (status == HE_OK &&
+        ((planner->run != he_policy_priority && planner->run != he_policy_portfolio) ||
+         !planner->contest->has_best))
         status = enter_guard(planner, &view);
     /* The policy asked for may be one that gives up early. */
     if (status == HE_OK && !planner->contest->has_best && planner->run != he_policy_fit)
@@ -184,7 +186,7 @@ static he_status plan_set(struct he_planner *planner, const bool *may_use, uint3
 he_status he_planner_run(struct he_planner *planner)
 {
     const struct he_problem *p = planner->problem;
-    struct sets s = { .problem = p };
+    struct sets s = {.problem = p};
     struct he_arena arena;
     he_status status;
 

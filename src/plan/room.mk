@@ -11,7 +11,10 @@ libhe_la_SOURCES += \
 	src/plan/lower.c src/plan/lower.h \
 	src/plan/memory.c \
 	src/plan/plan.c src/plan/plan.h \
-	src/plan/read_graph.c \
+	src/plan/read_graph.c src/plan/read_graph.h \
+	src/plan/read_limits.c \
+	src/plan/read_machine.c \
+	src/plan/read_tasks.c \
 	src/plan/steps.c \
 	src/plan/what_if.c \
 	src/plan/write_onnx.c
