@@ -25,7 +25,8 @@
 #define PRICE_STEPS 40
 /* Beyond this many tasks a step of the search over sequences takes too long. */
 #define SHOP_TASKS 5000u
-#define TABU_PATIENCE 1000u /* steps without anything better */
+#define TABU_PATIENCE 500u /* steps without anything better */
+#define TABU_FAILURES 8    /* runs without anything better */
 
 struct large {
     struct he_contest *contest;
@@ -414,7 +415,7 @@ static he_status order_plain(struct large *l, struct he_arena *arena)
     struct he_shop_tabu tabu = { .is_fixed = true };
     he_status status = he_shop_init(&shop, p, arena);
     uint64_t now = l->deadline_ns ? he_place_now_ns(l->options) : 0;
-    double most = 0.0;
+    double most = 0.0, shortest = INFINITY;
 
     if (status == HE_OK)
         status = he_shop_tabu_init(&tabu, &shop, &l->units, &end, arena);
@@ -439,13 +440,22 @@ static he_status order_plain(struct large *l, struct he_arena *arena)
         return HE_OK;
     for (uint32_t t = 0; t < p->task_count; t++)
         l->key[t] = -l->plain_begin[t];
-    status = he_order_by_priority(p, l->key, l->order);
-    if (status != HE_OK)
-        return status;
-    he_shop_load(&shop, l->device, l->order);
-    he_shop_tabu_run(&tabu, TABU_PATIENCE);
-    for (uint32_t t = 0; t < p->task_count; t++)
-        l->key[t] = -tabu.best.head[t];
+    /* From the best again and again, on other ways: far from it little is found. */
+    for (int failures = 0; failures < TABU_FAILURES; failures++) {
+        status = he_order_by_priority(p, l->key, l->order);
+        if (status != HE_OK)
+            return status;
+        he_shop_load(&shop, l->device, l->order);
+        he_shop_tabu_run(&tabu, TABU_PATIENCE);
+        if (tabu.best.makespan < shortest) {
+            for (uint32_t t = 0; t < p->task_count; t++)
+                l->key[t] = -tabu.best.head[t];
+            shortest = tabu.best.makespan;
+            failures = -1;
+        }
+        if (he_shop_is_over(&end, &shop))
+            break;
+    }
     memcpy(l->sweep.device, l->plain_device, l->units.count * sizeof *l->plain_device);
     status = he_order_by_priority(p, l->key, l->order);
     if (status == HE_OK)
