@@ -11,6 +11,9 @@
 #include "build.h"
 
 #define WORK_ITEMS 64
+/* Rows that need more lanes to be read as fast as memory gives them. */
+#define LONG_ROW 2048
+#define LONG_LANES 256
 
 /* --- Values --- */
 
@@ -404,11 +407,14 @@ void opencl_begin_rows(struct opencl_build *b, struct opencl_rows *rows, int64_t
 {
     rows->count = count;
     rows->is_group = length >= 256;
+    rows->lanes = !rows->is_group                                                 ? 1
+                  : length >= LONG_ROW && b->dev->found->group_items >= LONG_LANES ? LONG_LANES
+                                                                                   : WORK_ITEMS;
     opencl_begin(b);
     if (rows->is_group) {
-        opencl_line(b, "__local float shared[%d];", WORK_ITEMS);
+        opencl_line(b, "__local float shared[%u];", rows->lanes);
         opencl_line(b, "const uint row = (uint)get_group_id(0), lane = (uint)get_local_id(0);");
-        opencl_line(b, "const uint lanes = %du;", WORK_ITEMS);
+        opencl_line(b, "const uint lanes = %uu;", rows->lanes);
         return;
     }
     opencl_line(b, "const uint row = (uint)get_global_id(0), lane = 0u, lanes = 1u;");
@@ -422,7 +428,7 @@ void opencl_join_lanes(struct opencl_build *b, const struct opencl_rows *rows, c
     if (!rows->is_group)
         return;
     opencl_line(b, "shared[lane] = %s;\nbarrier(CLK_LOCAL_MEM_FENCE);", name);
-    opencl_line(b, "for (uint h = %du; h > 0u; h >>= 1) {", WORK_ITEMS / 2);
+    opencl_line(b, "for (uint h = %uu; h > 0u; h >>= 1) {", rows->lanes / 2);
     opencl_line(b, "if (lane < h) { const float l = shared[lane], r = shared[lane + h];");
     opencl_line(b, "shared[lane] = %s; }\nbarrier(CLK_LOCAL_MEM_FENCE);\n}", join);
     opencl_line(b, "%s = shared[0];\nbarrier(CLK_LOCAL_MEM_FENCE);", name);
@@ -430,9 +436,9 @@ void opencl_join_lanes(struct opencl_build *b, const struct opencl_rows *rows, c
 
 he_status opencl_end_rows(struct opencl_build *b, const struct opencl_rows *rows)
 {
-    size_t items = (size_t)rows->count * (rows->is_group ? WORK_ITEMS : 1);
+    size_t items = (size_t)rows->count * rows->lanes;
 
-    return opencl_end(b, 1, &items, &(size_t){ WORK_ITEMS });
+    return opencl_end(b, 1, &items, &(size_t){ rows->is_group ? rows->lanes : WORK_ITEMS });
 }
 
 /* Must @value, made by the task, be in memory after this segment? */

@@ -143,6 +143,7 @@ void opencl_offset(struct opencl_build *b, const char *name, const char *index, 
 struct opencl_rows {
     int64_t count;
     bool is_group;
+    uint32_t lanes; /* of a group; 1 without */
 };
 void opencl_begin_rows(struct opencl_build *b, struct opencl_rows *rows, int64_t count,
                        int64_t length);

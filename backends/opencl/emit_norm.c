@@ -6,6 +6,34 @@
 
 #define LL(x) ((long long)(x))
 
+/* Elements of a row that one lane may keep in registers. */
+#define MOST_KEPT 32
+
+/* The whole of a softmax whose rows are read once: each lane keeps its elements. */
+static void put_kept_softmax(struct opencl_build *b, const struct opencl_rows *rows, int in,
+                             int64_t length, int64_t inner, bool is_log)
+{
+    int64_t kept = (length + rows->lanes - 1) / rows->lanes;
+    const char *each = "#pragma unroll\nfor (uint k = 0; k < %lldu; k++) {\n"
+                       "const uint i = lane + k * lanes;";
+
+    opencl_line(b, "float v[%lld], top = -INFINITY, sum = 0.0f;", LL(kept));
+    opencl_line(b, each, LL(kept));
+    opencl_line(b, "v[k] = i < %lldu ? x%d[base + i * %lldu] : -INFINITY;", LL(length), in, LL(inner));
+    opencl_line(b, "top = fmax(top, v[k]);\n}");
+    opencl_join_lanes(b, rows, "top", "fmax(l, r)");
+    opencl_line(b, each, LL(kept));
+    opencl_line(b, is_log ? "v[k] -= top; if (i < %lldu) sum += exp(v[k]);\n}"
+                          : "v[k] = i < %lldu ? exp(v[k] - top) : 0.0f; sum += v[k];\n}", LL(length));
+    opencl_join_lanes(b, rows, "sum", "l + r");
+    opencl_line(b, is_log ? "sum = log(sum);" : "sum = 1.0f / sum;");
+    opencl_line(b, each, LL(kept));
+    opencl_line(b, "if (i < %lldu) {\nconst uint o = base + i * %lldu;", LL(length), LL(inner));
+    opencl_line(b, is_log ? "const float acc = v[k] - sum;" : "const float acc = v[k] * sum;");
+    opencl_result(b, "o", "acc");
+    opencl_line(b, "}\n}");
+}
+
 static he_status emit_softmax(struct opencl_build *b, const struct he_node *node)
 {
     const struct he_shape *x = &opencl_input(b, node, 0)->shape;
@@ -34,6 +62,10 @@ static he_status emit_softmax(struct opencl_build *b, const struct he_node *node
     in = opencl_read(b, node->inputs[0]);
     opencl_line(b, "const uint base = row / %lldu * %lldu + row %% %lldu;", LL(inner),
                 LL(inner * length), LL(inner));
+    if (rows.is_group && length <= (int64_t)MOST_KEPT * rows.lanes) {
+        put_kept_softmax(b, &rows, in, length, inner, is_log);
+        return opencl_end_rows(b, &rows);
+    }
     opencl_line(b, "float top = -INFINITY, sum = 0.0f;");
     opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) top = fmax(top, x%d[base + i * %lldu]);",
                 LL(length), in, LL(inner));
