@@ -82,5 +82,9 @@ he_status he_rows_anneal(const struct he_rows_search *search, uint64_t moves, ui
  * nodes without a deadline. Never gets worse. */
 he_status he_rows_improve(const struct he_rows_search *search, uint64_t nodes, uint32_t *device)
     HE_MUST_CHECK;
+/* Fixes what cannot be part of something better than @device (within the limits) and searches the rest.
+ * @device is never worse after it; *bound rises where it is proven that nothing is smaller. */
+he_status he_rows_narrow(const struct he_rows_search *search, uint32_t *device, double *bound)
+    HE_MUST_CHECK;
 
 #endif

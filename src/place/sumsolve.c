@@ -31,6 +31,8 @@
 #define MOST_NODES 2000000u
 /* The annealing's share of a time limit. */
 #define SQUEEZE_SHARE 0.12
+/* What pools get of the rest before cells are fixed. */
+#define POOLS_SHARE 0.3
 /* Above this many units times devices limits are left to the greedy starts and repair. */
 #define MOST_ROW_CELLS 4000000u
 
@@ -508,6 +510,31 @@ static he_status squeeze(struct solver *s)
     return status;
 }
 
+/* Pools of devices, for @share of the time that is left. */
+static he_status improve_pools(struct solver *s, double share)
+{
+    struct he_rows_search search = s->search;
+
+    if (s->deadline_ns) {
+        uint64_t now = he_place_now_ns(s->options);
+
+        if (now >= s->deadline_ns)
+            return HE_OK;
+        search.deadline_ns = now + (uint64_t)(share * (double)(s->deadline_ns - now));
+    }
+    return he_rows_improve(&search,
+                           at_most((uint64_t)s->units->count * NODES_PER_UNIT, MOST_NODES), s->start);
+}
+
+static double cost_of(const struct solver *s, const uint32_t *device)
+{
+    double sum = 0.0;
+
+    for (uint32_t u = 0; u < s->units->count; u++)
+        sum += s->cost[(size_t)u * s->rows.device_count + device[u]];
+    return sum;
+}
+
 static he_status solve_separable(struct solver *s, bool *is_proven)
 {
     he_status status = squeeze(s);
@@ -519,9 +546,11 @@ static he_status solve_separable(struct solver *s, bool *is_proven)
     if (status != HE_OK || !s->has_best)
         return status;
     memcpy(s->start, s->best, s->units->count * sizeof *s->start);
-    status = he_rows_improve(&s->search,
-                             at_most((uint64_t)s->units->count * NODES_PER_UNIT, MOST_NODES),
-                             s->start);
+    status = improve_pools(s, POOLS_SHARE);
+    if (status == HE_OK && !is_late(s) && !he_rows_is_optimal(&s->search, cost_of(s, s->start)))
+        status = he_rows_narrow(&s->search, s->start, &s->search.bound);
+    if (status == HE_OK && s->deadline_ns)
+        status = improve_pools(s, 1.0);
     he_min_sum_set(&s->sum, s->start);
     record(s);
     *is_proven = he_rows_is_optimal(&s->search, s->least);

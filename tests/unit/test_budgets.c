@@ -305,6 +305,72 @@ START_TEST(assignments_are_near_their_bound)
 }
 END_TEST
 
+/* The least and the dearest that fit, by trying everything. */
+static void try_assignments(const struct he_rows *rows, const double *cost, uint32_t *device,
+                            uint32_t unit, double *least, double *most, uint32_t *dearest)
+{
+    double used[8], sum = 0.0;
+
+    for (device[unit] = 0; unit < rows->unit_count && device[unit] < rows->device_count;
+         device[unit]++)
+        try_assignments(rows, cost, device, unit + 1, least, most, dearest);
+    if (unit < rows->unit_count || !he_rows_used(rows, device, used))
+        return;
+    for (uint32_t u = 0; u < rows->unit_count; u++)
+        sum += cost[u * rows->device_count + device[u]];
+    if (sum > *most && !isinf(sum)) {
+        memcpy(dearest, device, rows->unit_count * sizeof *device);
+        *most = sum;
+    }
+    *least = fmin(*least, sum);
+}
+
+START_TEST(fixing_keeps_the_optimum)
+{
+    int feasible = 0;
+
+    for (uint32_t k = 0; k < 60; k++) {
+        struct he_problem *p = assignment(5 + k % 4, 2 + k % 3, 700u + 60u * (uint64_t)_i + k);
+        struct place_random r = { k + 1u };
+        struct he_place_options options = { .objective = HE_OBJECTIVE_COST };
+        struct he_rows_search search = { .options = &options };
+        struct he_units units;
+        struct he_rows rows;
+        uint32_t device[9], dearest[9];
+        double cost[64], multipliers[8], least = INFINITY, most = -INFINITY, sum = 0.0, bound;
+
+        ck_assert_int_eq(he_units_init(&units, p, &p->arena), HE_OK);
+        ck_assert_int_eq(he_rows_init(&rows, &units, &p->arena), HE_OK);
+        for (uint32_t t = 0; t < p->task_count; t++)
+            p->time[t * p->device_count] += k % 4 == 0 ? place_uniform(&r) : 0.0;
+        he_rows_price(&rows, p->time, cost);
+        try_assignments(&rows, cost, device, 0, &least, &most, dearest);
+        if (!isinf(least) && rows.row_count) {
+            ck_assert_int_eq(he_rows_dual(&rows, cost, 40, 1e5, &options, 0, multipliers, &bound),
+                             HE_OK);
+            /* Any multipliers will do, though bad ones fix little. */
+            for (uint32_t row = 0; k % 3 == 0 && row < rows.row_count; row++)
+                multipliers[row] *= 2.0 * place_uniform(&r);
+            bound = he_rows_bound(&rows, cost, multipliers);
+            search.rows = &rows;
+            search.cost = cost;
+            search.multipliers = multipliers;
+            search.grain = he_rows_grain(&rows, cost);
+            for (int again = 0; again < 16; again++) /* from value to value when bounds are far */
+                ck_assert_int_eq(he_rows_narrow(&search, dearest, &bound), HE_OK);
+            for (uint32_t u = 0; u < rows.unit_count; u++)
+                sum += cost[u * rows.device_count + dearest[u]];
+            ck_assert_msg(place_near(sum, least), "problem %u: %g, best is %g", k, sum, least);
+            ck_assert_msg(bound <= least + 1e-6 && bound >= least - 1e-6,
+                          "problem %u: bound %g, best is %g", k, bound, least);
+            feasible++;
+        }
+        he_problem_destroy(p);
+    }
+    ck_assert_int_gt(feasible, 30);
+}
+END_TEST
+
 START_TEST(assignment_keeps_to_its_time)
 {
     struct he_problem *p = assignment(400, 20, 3);
@@ -333,6 +399,7 @@ int main(void)
     tcase_add_loop_test(tc, no_bound_is_above_an_optimum, 0, ROUNDS);
     tcase_add_loop_test(tc, the_bound_that_wins_is_named, 0, (int)HE_COUNT(winners));
     tcase_add_loop_test(tc, assignments_are_near_their_bound, 0, 3);
+    tcase_add_loop_test(tc, fixing_keeps_the_optimum, 0, 3);
     tcase_add_test(tc, assignment_keeps_to_its_time);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
