@@ -8,7 +8,8 @@
  * bound is above the linear programme's; by the tables of both directions it says for every cell
  * what an answer with it and one without it cost at least, and more goes. What is left is
  * searched depth first, with the tables' sums as bound of every node. Values are tried from the bound
- * upwards, so that each core is as small as can be. (After Posta, Ferland and Michelon 2012, who fix by
+ * upwards, so that each core is as small as can be; when that takes too long, beams look
+ * for anything better, guided by the same sums. (After Posta, Ferland and Michelon 2012, who fix by
  * the same knapsacks' bounds.)
  *
  * For rows of one device each, in whole numbers that are not too large; else it does nothing.
@@ -22,10 +23,15 @@
 #define MOST_TABLE 2000000u /* numbers in all tables together */
 #define MOST_TARGETS 12u
 #define STEPS 60u           /* of the multipliers, per round */
+#define FEW_STEPS 15u       /* when only the core has changed */
 #define ROUNDS 6u
 #define NODES 200000u       /* per target, without a deadline; in all, numbers tabulated */
 #define WORK 200000000u
-#define SHARE 0.4           /* of the time left, per target */
+#define SHARE 0.15          /* of the time left, per target; for beams */
+#define BEAM_SHARE 0.8
+#define NARROWEST 100u      /* beams, in states; doubled as long as there is time */
+#define WIDEST 1600u
+#define WIDEST_OF_WORK 200u /* without a deadline */
 
 struct cell {
     uint32_t unit, device, amount;
@@ -67,6 +73,7 @@ struct narrow {
     double *ahead;           /* by amount */
     int *count;              /* by unit: devices that take it */
     double *tried;           /* by unit: multipliers */
+    uint32_t steps;
     uint64_t nodes, node_limit, deadline_ns, work;
     bool is_stopped, is_large; /* out of time or nodes; of tables */
 };
@@ -296,7 +303,7 @@ static enum verdict raise_bound(struct narrow *s, double *bound)
 
     *bound = tabulate(s, s->delta);
     memcpy(s->tried, s->delta, s->n * sizeof *s->tried);
-    for (uint32_t step = 0; step <= STEPS; step++) {
+    for (uint32_t step = 0; step <= s->steps; step++) {
         double now = step ? tabulate(s, s->tried) : *bound, wrong, length;
 
         if (now > s->allowance + whisker(s))
@@ -417,35 +424,171 @@ static void dive(struct narrow *s, uint32_t level, double lost, double later)
     }
 }
 
-static enum verdict search_core(struct narrow *s, double bound)
+static void begin_search(struct narrow *s)
 {
-    double before = s->value, sum = 0.0;
-
     s->rest[s->member_count] = 0.0;
-    for (uint32_t i = s->member_count; i-- > 0;) {
+    for (uint32_t i = s->member_count; i-- > 0;)
         s->rest[i] = s->rest[i + 1] + s->delta[s->members[i]];
-    }
-    sum = bound - s->fixed_regret - s->rest[0];
     for (uint32_t j = 0; j < s->d; j++)
         s->fill[j] = s->slack[j] + 1; /* a table's row */
+}
+
+static enum verdict search_core(struct narrow *s, double bound)
+{
+    double before = s->value;
+
+    begin_search(s);
     s->nodes = 0;
-    dive(s, 0, s->fixed_regret, sum);
+    dive(s, 0, s->fixed_regret, bound - s->fixed_regret - s->rest[0]);
     return s->value < before ? FOUND : s->is_stopped ? UNKNOWN : NOTHING_THERE;
 }
 
-/* Whether there is an answer within the allowance. */
-static enum verdict try_target(struct narrow *s)
+/* --- Beams, for targets that are too many to go through --- */
+
+struct state {
+    double lost, later; /* regrets so far; sum of the tables at this level */
+};
+
+struct option {
+    double bound;
+    struct state state;
+    uint32_t parent, cell;
+};
+
+struct beam {
+    struct state *states;
+    uint32_t *slack, *next_slack; /* [state * d + device] */
+    struct option *options;
+    uint32_t *parent, *cell;      /* [level * width + state] */
+    uint32_t width, count, option_count;
+    bool is_cut;
+};
+
+static int compare_options(const void *left, const void *right)
+{
+    const struct option *a = left, *b = right;
+
+    if (a->bound != b->bound)
+        return a->bound < b->bound ? -1 : 1;
+    return a->parent != b->parent ? (a->parent < b->parent ? -1 : 1) : a->cell < b->cell ? -1 : 1;
+}
+
+static void list_options(const struct narrow *s, struct beam *b, uint32_t level, uint32_t i)
+{
+    const uint32_t *slack = b->slack + (size_t)i * s->d;
+    const struct cell *first = s->cells + s->start[level], *end = s->cells + s->start[level + 1];
+    double later = b->states[i].later;
+
+    for (const struct cell *c = first; c < end; c++)
+        later += c->table[slack[c->device] + s->fill[c->device]] - c->table[slack[c->device]];
+    for (const struct cell *c = first; c < end; c++) {
+        const double *without = c->table + s->fill[c->device];
+        uint32_t room = slack[c->device];
+        struct state to;
+        double bound;
+
+        if (room < c->amount)
+            continue;
+        to.lost = b->states[i].lost + c->regret;
+        to.later = later + without[room - c->amount] - without[room];
+        bound = to.lost + to.later + s->rest[level + 1];
+        if (bound <= s->allowance)
+            b->options[b->option_count++] = (struct option){ bound, to, i,
+                                                             (uint32_t)(c - s->cells) };
+    }
+}
+
+/* One level further; false: nothing is left. */
+static bool advance(const struct narrow *s, struct beam *b, uint32_t level)
+{
+    uint32_t *swap = b->slack;
+
+    b->option_count = 0;
+    for (uint32_t i = 0; i < b->count; i++)
+        list_options(s, b, level, i);
+    if (b->option_count > b->width) {
+        qsort(b->options, b->option_count, sizeof *b->options, compare_options);
+        b->option_count = b->width;
+        b->is_cut = true;
+    }
+    b->count = b->option_count;
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct option *o = &b->options[i];
+        const struct cell *cell = &s->cells[o->cell];
+        uint32_t *slack = b->next_slack + (size_t)i * s->d;
+
+        memcpy(slack, b->slack + (size_t)o->parent * s->d, s->d * sizeof *slack);
+        slack[cell->device] -= cell->amount;
+        b->states[i] = o->state;
+        b->parent[(size_t)level * b->width + i] = o->parent;
+        b->cell[(size_t)level * b->width + i] = o->cell;
+    }
+    b->slack = b->next_slack;
+    b->next_slack = swap;
+    return b->count > 0;
+}
+
+/* The @width most promising partial answers of every level. */
+static he_status run_beam(struct narrow *s, double bound, uint32_t width, enum verdict *verdict)
+{
+    struct beam b = { .width = width, .count = 1 };
+    uint32_t most = 0, levels = s->member_count, best = 0;
+    struct he_arena arena;
+    he_status status = HE_OK;
+
+    begin_search(s);
+    for (uint32_t i = 0; i < levels; i++)
+        most = s->start[i + 1] - s->start[i] > most ? s->start[i + 1] - s->start[i] : most;
+    he_arena_init(&arena, &s->rows->units->problem->arena.alloc);
+    b.states = he_arena_alloc(&arena, width, sizeof *b.states);
+    b.slack = he_arena_alloc(&arena, width, s->d * sizeof *b.slack);
+    b.next_slack = he_arena_alloc(&arena, width, s->d * sizeof *b.next_slack);
+    b.options = he_arena_alloc(&arena, width, most * sizeof *b.options);
+    b.parent = he_arena_alloc(&arena, levels, width * sizeof *b.parent);
+    b.cell = he_arena_alloc(&arena, levels, width * sizeof *b.cell);
+    if (!b.states || !b.slack || !b.next_slack || !b.options || !b.parent || !b.cell) {
+        status = he_no_memory();
+        goto done;
+    }
+    b.states[0] = (struct state){ s->fixed_regret, bound - s->fixed_regret - s->rest[0] };
+    memcpy(b.slack, s->slack, s->d * sizeof *b.slack);
+    *verdict = UNKNOWN;
+    for (uint32_t level = 0; level < levels; level++) {
+        if (is_late(s))
+            goto done;
+        if (!advance(s, &b, level)) {
+            *verdict = b.is_cut ? UNKNOWN : NOTHING_THERE;
+            goto done;
+        }
+        s->work += (uint64_t)b.count * 64;
+    }
+    for (uint32_t i = 1; i < b.count; i++) {
+        if (b.states[i].lost + b.states[i].later < b.states[best].lost + b.states[best].later)
+            best = i;
+    }
+    for (uint32_t level = levels; level-- > 0; best = b.parent[(size_t)level * width + best]) {
+        const struct cell *cell = &s->cells[b.cell[(size_t)level * width + best]];
+
+        s->fixed[cell->unit] = cell->device;
+    }
+    *verdict = record(s) ? FOUND : UNKNOWN;
+done:
+    he_arena_fini(&arena);
+    return status;
+}
+
+/* The core of the allowance, with the tables of a good bound. UNKNOWN: it is to be searched. */
+static enum verdict prepare(struct narrow *s, double *bound)
 {
     enum verdict verdict = UNKNOWN;
-    double bound = 0.0;
-    uint32_t gone = 1;
+    uint32_t gone = UINT32_MAX;
 
     memset(s->is_out, 0, (size_t)s->n * s->d * sizeof *s->is_out);
-    for (uint32_t round = 0; gone; round++) {
+    for (uint32_t round = 0; gone > s->start[s->member_count] / 20; round++) {
         verdict = collect(s);
         if (verdict != UNKNOWN || s->is_stopped)
             return verdict;
-        verdict = raise_bound(s, &bound);
+        verdict = raise_bound(s, bound);
         if (verdict != UNKNOWN)
             return verdict;
         if (is_late(s)) {
@@ -454,19 +597,28 @@ static enum verdict try_target(struct narrow *s)
         }
         if (round == ROUNDS)
             break;
-        gone = shrink(s, bound);
+        gone = shrink(s, *bound);
     }
-    return search_core(s, bound);
+    return UNKNOWN;
 }
 
-static void set_deadline(struct narrow *s)
+/* Whether there is an answer within the allowance. */
+static enum verdict try_target(struct narrow *s)
+{
+    double bound = 0.0;
+    enum verdict verdict = prepare(s, &bound);
+
+    return verdict == UNKNOWN && !s->is_stopped ? search_core(s, bound) : verdict;
+}
+
+static void set_deadline(struct narrow *s, double share)
 {
     const struct he_rows_search *search = s->search;
     uint64_t now = search->deadline_ns ? he_place_now_ns(search->options) : 0;
 
     s->deadline_ns = search->deadline_ns;
     if (search->deadline_ns > now)
-        s->deadline_ns = now + (uint64_t)(SHARE * (double)(search->deadline_ns - now));
+        s->deadline_ns = now + (uint64_t)(share * (double)(search->deadline_ns - now));
 }
 
 /* The knapsacks' bound for everything better than the best known. */
@@ -476,7 +628,7 @@ static void raise_floor(struct narrow *s, double *bound)
     enum verdict verdict;
 
     s->allowance = s->value - grain - s->floor + whisker(s);
-    set_deadline(s);
+    set_deadline(s, SHARE);
     verdict = collect(s);
     if (!s->is_large) {
         verdict = verdict == UNKNOWN ? raise_bound(s, &found) : verdict;
@@ -504,7 +656,7 @@ static void climb(struct narrow *s, double *bound)
         s->allowance = target - s->floor + (grain > 0.0 ? whisker(s) : -whisker(s));
         s->is_stopped = false;
         s->node_limit = search->deadline_ns ? UINT64_MAX : NODES;
-        set_deadline(s);
+        set_deadline(s, SHARE);
         if (is_late(s))
             return;
         verdict = try_target(s);
@@ -513,9 +665,40 @@ static void climb(struct narrow *s, double *bound)
             *bound = fmax(*bound, (grain > 0.0 ? target + grain : s->value) - whisker(s));
         if (all_below && verdict == FOUND)
             *bound = fmax(*bound, s->value - whisker(s));
-        if (verdict == FOUND || grain == 0.0 || s->is_large)
+        if (verdict == FOUND || grain == 0.0 || s->is_stopped)
             break;
     }
+}
+
+/* Beams for anything better than the best known, wider and wider. */
+static he_status widen(struct narrow *s, double *known)
+{
+    uint32_t widest = s->search->deadline_ns ? WIDEST : WIDEST_OF_WORK;
+    double grain = s->search->grain, bound = 0.0;
+    enum verdict verdict = FOUND;
+    he_status status = HE_OK;
+
+    set_deadline(s, BEAM_SHARE);
+    s->steps = FEW_STEPS;
+    for (uint32_t width = NARROWEST; status == HE_OK && width <= widest && !is_late(s);) {
+        if (*known > s->value - grain + whisker(s))
+            break;
+        s->is_stopped = s->is_large = false;
+        s->allowance = s->value - s->floor + (grain > 0.0 ? whisker(s) - grain : -whisker(s));
+        if (verdict == FOUND)
+            verdict = prepare(s, &bound);
+        if (s->is_stopped)
+            break;
+        if (verdict == UNKNOWN)
+            status = run_beam(s, bound, width, &verdict);
+        if (verdict == NOTHING_THERE) {
+            *known = fmax(*known, s->value - whisker(s));
+            break;
+        }
+        if (verdict == UNKNOWN)
+            width *= 2;
+    }
+    return status;
 }
 
 static he_status reserve(struct narrow *s, struct he_arena *arena)
@@ -553,7 +736,8 @@ static he_status reserve(struct narrow *s, struct he_arena *arena)
 he_status he_rows_narrow(const struct he_rows_search *search, uint32_t *device, double *bound)
 {
     struct narrow s = { .search = search, .rows = search->rows, .n = search->rows->unit_count,
-                        .d = search->rows->device_count, .best = device };
+                        .d = search->rows->device_count, .best = device,
+                        .steps = STEPS };
     struct he_arena arena;
     he_status status = HE_OK;
 
@@ -570,6 +754,9 @@ he_status he_rows_narrow(const struct he_rows_search *search, uint32_t *device, 
             set_regrets(&s);
             s.value = value_of(&s, device);
             climb(&s, bound);
+            if (!he_rows_is_optimal(&(struct he_rows_search){ .bound = *bound,
+                                                              .grain = search->grain }, s.value))
+                status = widen(&s, bound);
         }
     }
     he_arena_fini(&arena);
