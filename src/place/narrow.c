@@ -114,7 +114,8 @@ static bool read_rows(struct narrow *s)
         for (uint32_t u = 0; u < s->n; u++) {
             double amount = *he_rows_amounts(rows, u, j);
 
-            if (!isinf(s->search->cost[(size_t)u * s->d + j]) && amount != floor(amount))
+            if (!isinf(s->search->cost[(size_t)u * s->d + j]) &&
+                (amount < 0.0 || amount != floor(amount)))
                 return false;
         }
     }
