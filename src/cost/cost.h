@@ -21,6 +21,9 @@ enum he_cost_why {
     HE_WHY_MEASURED, /* the fastest, clear of noise */
 };
 
+/* As plans write it: "roofline", "learnt", "measured", "cannot". */
+const char *he_cost_source_name(enum he_cost_source source);
+
 struct he_cost {
     double seconds; /* HE_CANNOT_RUN when it cannot */
     double spread;  /* relative: 0.1 is +-10 % */

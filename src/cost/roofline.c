@@ -10,6 +10,18 @@
 #include "cost/choice.h"
 #include "graph/shard.h"
 
+const char *he_cost_source_name(enum he_cost_source source)
+{
+    static const char *const names[] = {
+        [HE_COST_ROOFLINE] = "roofline",
+        [HE_COST_LEARNT] = "learnt",
+        [HE_COST_MEASURED] = "measured",
+        [HE_COST_CANNOT] = "cannot",
+    };
+
+    return names[source];
+}
+
 /* The part of its peaks a common kernel reaches, by kind of work: measured with
  * oneDNN on x86 cores, and good enough as the start of learning elsewhere. */
 static const struct {

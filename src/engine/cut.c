@@ -125,7 +125,7 @@ he_status he_engine_plan(struct he_engine *engine, const char *strategy,
     }
     he_plan_destroy(cut);
     if (status == HE_OK) {
-        (*out)->plan_seconds = (double)(he_now_ns() - started_ns) * 1e-9;
+        (*out)->plan_seconds = (double)(he_now_ns() - started_ns) * 1e-9 - (*out)->bound_seconds;
     } else {
         he_plan_destroy(*out);
         *out = NULL;

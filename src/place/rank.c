@@ -32,11 +32,9 @@ static double typical_time(const struct he_problem *p, uint32_t task, enum he_ra
     return kind == HE_RANK_MEAN ? sum / count : kind == HE_RANK_MIN ? least : most;
 }
 
-void he_rank_upward(const struct he_problem *p, enum he_rank_kind kind, double transfer_weight,
-                    double *rank)
+void he_mean_link(const struct he_problem *p, double pairs, double *latency, double *per_byte)
 {
-    double latency = 0.0, per_byte = 0.0, pairs = (double)p->device_count * p->device_count;
-
+    *latency = *per_byte = 0.0;
     for (uint32_t i = 0; i < p->device_count; i++) {
         for (uint32_t j = 0; j < p->device_count; j++) {
             const struct he_place_link *link = &p->links[(size_t)i * p->device_count + j];
@@ -44,10 +42,18 @@ void he_rank_upward(const struct he_problem *p, enum he_rank_kind kind, double t
             if (i == j || link->is_free ||
                 p->devices[i].memory_node == p->devices[j].memory_node)
                 continue;
-            latency += link->latency / pairs;
-            per_byte += 1.0 / link->bandwidth / pairs;
+            *latency += link->latency / pairs;
+            *per_byte += 1.0 / link->bandwidth / pairs;
         }
     }
+}
+
+void he_rank_upward(const struct he_problem *p, enum he_rank_kind kind, double transfer_weight,
+                    double *rank)
+{
+    double latency, per_byte, pairs = (double)p->device_count * p->device_count;
+
+    he_mean_link(p, pairs, &latency, &per_byte);
     for (uint32_t t = p->task_count; t-- > 0;) {
         double longest = 0.0;
 

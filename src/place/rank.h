@@ -7,6 +7,9 @@
 
 enum he_rank_kind { HE_RANK_MEAN, HE_RANK_MIN, HE_RANK_MAX };
 
+/* Latency and seconds per byte of the links, summed over pairs of devices and divided by @pairs. */
+void he_mean_link(const struct he_problem *problem, double pairs, double *latency,
+                  double *per_byte);
 /* HEFT's upward rank: the task's time (mean, least or most over the devices that can run it)
  * plus the longest way to the end, transfers at their mean times @transfer_weight. */
 void he_rank_upward(const struct he_problem *problem, enum he_rank_kind kind,

@@ -179,25 +179,6 @@ static uint32_t find(uint32_t *parent, uint32_t task)
     return task;
 }
 
-/* The transfer that edges have on average over pairs of devices. */
-static void mean_link(const struct he_problem *p, double *latency, double *per_byte)
-{
-    double pairs = fmax(1.0, (double)p->device_count * (p->device_count - 1));
-
-    *latency = *per_byte = 0.0;
-    for (uint32_t i = 0; i < p->device_count; i++) {
-        for (uint32_t j = 0; j < p->device_count; j++) {
-            const struct he_place_link *link = &p->links[(size_t)i * p->device_count + j];
-
-            if (i == j || link->is_free ||
-                p->devices[i].memory_node == p->devices[j].memory_node)
-                continue;
-            *latency += link->latency / pairs;
-            *per_byte += 1.0 / link->bandwidth / pairs;
-        }
-    }
-}
-
 static double least(const double *times, uint32_t count)
 {
     double value = INFINITY;
@@ -221,7 +202,9 @@ static he_status contract(const struct he_problem *p, double dearness, double mo
 
     if (!parent || !group || !heavy || !times)
         return he_no_memory();
-    mean_link(p, &latency, &per_byte);
+    /* The transfer that an edge has on average over pairs of devices. */
+    he_mean_link(p, fmax(1.0, (double)p->device_count * (p->device_count - 1)), &latency,
+                 &per_byte);
     for (uint32_t t = 0; t < n; t++) {
         parent[t] = t;
         group[t] = UINT32_MAX;

@@ -5,8 +5,6 @@
  * policy itself may have weighed larger moves.
  */
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "plan/explain.h"
@@ -148,19 +146,6 @@ const char *he_explain_flip(const struct he_plan *plan, const struct he_what_if 
 
 /* --- Why --- */
 
-static const char *say(struct he_explainer *x, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    const char *said;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    said = he_arena_string(&x->arena, text, strlen(text));
-    return said ? said : "";
-}
-
 /* "runs 3.1x as fast" and what speaks against it. */
 static const char *compare(struct he_explainer *x, const struct he_candidate *winner,
                            const struct he_candidate *rival)
@@ -170,16 +155,21 @@ static const char *compare(struct he_explainer *x, const struct he_candidate *wi
     double queue = rival->queue - winner->queue;
 
     if (exec >= transfer && exec >= queue && exec > 0)
-        return say(x, "runs %.2fx as fast as on %s", rival->exec / winner->exec, rival_id);
+        return he_arena_printf(&x->arena, "runs %.2fx as fast as on %s", rival->exec / winner->exec,
+                               rival_id);
     if (transfer >= queue && transfer > 0)
-        return say(x, "its tensors are near: on %s transfers would take %.3g us more", rival_id,
-                   transfer * 1e6);
+        return he_arena_printf(&x->arena,
+                               "its tensors are near: on %s transfers would take %.3g us more",
+                               rival_id, transfer * 1e6);
     if (queue > 0)
-        return say(x, "%s is busy: it would wait there for %.3g us more", rival_id, queue * 1e6);
-    return say(x, "later tasks are better off with it here than on %s", rival_id);
+        return he_arena_printf(&x->arena, "%s is busy: it would wait there for %.3g us more",
+                               rival_id, queue * 1e6);
+    return he_arena_printf(&x->arena, "later tasks are better off with it here than on %s",
+                           rival_id);
 }
 
-const char *he_explain_why(struct he_explainer *x, uint32_t task)
+/* NULL without memory. */
+static const char *find_why(struct he_explainer *x, uint32_t task)
 {
     const struct he_plan *plan = x->plan;
     const struct he_candidate *winner = &x->candidates[plan->placement.device[task]], *rival = NULL;
@@ -198,10 +188,20 @@ const char *he_explain_why(struct he_explainer *x, uint32_t task)
         return has_misfit ? "no other device that can run it has room or budget for it"
                           : "no other device can run it";
     if (rival->value < plan->value * (1.0 - 1e-9))
-        return say(x, "the policy chose it; moving this task alone to %s would be %.2f %% better",
-                   plan->problem->devices[rival->device].id, (1.0 - rival->value / plan->value) * 100);
+        return he_arena_printf(&x->arena,
+                               "the policy chose it; moving this task alone to %s would be %.2f %% "
+                               "better", plan->problem->devices[rival->device].id,
+                               (1.0 - rival->value / plan->value) * 100);
     if (rival->value <= plan->value * (1.0 + 1e-9))
-        return say(x, "%s would be as good: the %s does not depend on it",
-                   plan->problem->devices[rival->device].id, he_objective_name(plan->objective));
+        return he_arena_printf(&x->arena, "%s would be as good: the %s does not depend on it",
+                               plan->problem->devices[rival->device].id,
+                               he_objective_name(plan->objective));
     return compare(x, winner, rival);
+}
+
+const char *he_explain_why(struct he_explainer *x, uint32_t task)
+{
+    const char *why = find_why(x, task);
+
+    return why ? why : "";
 }

@@ -5,13 +5,6 @@
 
 #include "plan/explain.h"
 
-static const char *const source_names[] = {
-    [HE_COST_ROOFLINE] = "roofline",
-    [HE_COST_LEARNT] = "learnt",
-    [HE_COST_MEASURED] = "measured",
-    [HE_COST_CANNOT] = "cannot",
-};
-
 static void write_cost(const struct he_plan *plan, uint32_t task, uint32_t device,
                        struct he_json_writer *json)
 {
@@ -20,7 +13,7 @@ static void write_cost(const struct he_plan *plan, uint32_t task, uint32_t devic
     if (!plan->costs)
         return;
     cost = &plan->costs[(size_t)task * plan->problem->device_count + device];
-    he_json_string(json, "source", source_names[cost->source]);
+    he_json_string(json, "source", he_cost_source_name(cost->source));
     he_json_double(json, "spread", cost->spread);
     if (cost->way_why != HE_WHY_ONLY) {
         he_json_string(json, "way", cost->way ? cost->way : "auto");

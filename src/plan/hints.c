@@ -11,8 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/map.h"
 #include "plan/hints.h"
+#include "plan/producers.h"
 
 /* Annotations to devices: one pattern of the setting. */
 struct layer_rule {
@@ -29,7 +29,7 @@ struct reader {
     struct he_arena *arena;
     struct layer_rule *rules;
     size_t rule_count;
-    struct he_map values;  /* name -> value of the graph */
+    struct he_producers producers;
     struct he_hint *hints; /* at most one per node */
     size_t hint_count;
     uint32_t *hint_of;     /* task -> hint + 1, the one that counts; 0: none */
@@ -238,21 +238,18 @@ static bool read_annotation(struct reader *r, const struct onnx_node *node, stru
 static uint32_t find_task(const struct reader *r, const struct onnx_node *node)
 {
     for (size_t k = 0; k < node->output_count; k++) {
-        uint32_t value;
+        uint32_t producer = he_producer_of(&r->producers, node->outputs[k]);
 
-        if (node->outputs[k][0] && he_map_get(&r->values, node->outputs[k], &value) &&
-            r->graph->values[value].producer != HE_NONE)
-            return r->graph->nodes[r->graph->values[value].producer].task;
+        if (producer != HE_NONE)
+            return r->graph->nodes[producer].task;
     }
     return HE_NONE;
 }
 
 static bool is_anchor(const struct reader *r, const struct onnx_node *node, uint32_t task)
 {
-    uint32_t value;
-
-    return node->output_count > 0 && he_map_get(&r->values, node->outputs[0], &value) &&
-           r->graph->values[value].producer == r->graph->tasks[task].anchor;
+    return node->output_count > 0 &&
+           he_producer_of(&r->producers, node->outputs[0]) == r->graph->tasks[task].anchor;
 }
 
 /* Forbids every device but the allowed ones, if one of those can run the task. */
@@ -315,20 +312,6 @@ static he_status read_nodes(struct reader *r, bool wants_anchors)
     return HE_OK;
 }
 
-static he_status index_values(struct reader *r)
-{
-    he_map_init(&r->values, r->arena);
-    for (uint32_t v = 0; v < r->graph->value_count; v++) {
-        he_status status = r->graph->values[v].name && *r->graph->values[v].name
-                               ? he_map_put(&r->values, r->graph->values[v].name, v)
-                               : HE_OK;
-
-        if (status != HE_OK)
-            return status;
-    }
-    return HE_OK;
-}
-
 static bool has_hints(const struct he_model *model)
 {
     for (size_t n = 0; n < model->graph.node_count; n++) {
@@ -358,7 +341,7 @@ he_status he_hints_apply(const struct he_model *model, const struct he_graph *gr
     r.allowed = he_arena_alloc(arena, machine->device_count, sizeof *r.allowed);
     if (!r.hints || !r.hint_of || !r.allowed)
         return he_no_memory();
-    status = index_values(&r);
+    status = he_producers_init(&r.producers, graph, arena);
     if (status == HE_OK)
         status = read_nodes(&r, true);
     if (status == HE_OK)

@@ -7,13 +7,6 @@
 #include "core/words.h"
 #include "plan/plan.h"
 
-static const char *const source_names[] = {
-    [HE_COST_ROOFLINE] = "roofline",
-    [HE_COST_LEARNT] = "learnt",
-    [HE_COST_MEASURED] = "measured",
-    [HE_COST_CANNOT] = "cannot",
-};
-
 static void write_tasks(const struct he_plan *plan, struct he_json_writer *json)
 {
     const struct he_problem *problem = plan->problem;
@@ -37,7 +30,7 @@ static void write_tasks(const struct he_plan *plan, struct he_json_writer *json)
             const struct he_cost *cost =
                 &plan->costs[(size_t)t * problem->device_count + plan->placement.device[t]];
 
-            he_json_string(json, "cost_source", source_names[cost->source]);
+            he_json_string(json, "cost_source", he_cost_source_name(cost->source));
             he_json_double(json, "spread", cost->spread);
             if (cost->way_why != HE_WHY_ONLY) {
                 he_json_string(json, "way", cost->way ? cost->way : "auto");

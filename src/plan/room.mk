@@ -11,6 +11,7 @@ libhe_la_SOURCES += \
 	src/plan/lower.c src/plan/lower.h \
 	src/plan/memory.c \
 	src/plan/plan.c src/plan/plan.h \
+	src/plan/producers.c src/plan/producers.h \
 	src/plan/read_graph.c src/plan/read_graph.h \
 	src/plan/read_limits.c \
 	src/plan/read_machine.c \

@@ -5,8 +5,6 @@
  * replaced, placed by the same strategy with a fixed amount of work.
  */
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/size.h"
@@ -21,18 +19,6 @@ struct changes {
     struct he_what_if *list;
     size_t count, capacity;
 };
-
-static he_status say(struct he_arena *arena, const char **out, const char *format, ...)
-{
-    char text[256];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    *out = he_arena_string(arena, text, strlen(text));
-    return *out ? HE_OK : he_no_memory();
-}
 
 /* Where tasks are, by @placement on @changed; ids are made ours, since @changed goes. */
 static he_status record_devices(struct changes *c, const struct he_problem *changed,
@@ -162,9 +148,9 @@ static he_status try_without(struct changes *c, uint32_t device)
 {
     struct he_problem changed = *c->plan->problem;
     size_t cells = (size_t)changed.task_count * changed.device_count;
-    const char *words;
+    const char *words = he_arena_printf(c->arena, "without %s", changed.devices[device].id);
     struct he_arena scratch;
-    he_status status = say(c->arena, &words, "without %s", changed.devices[device].id);
+    he_status status = words ? HE_OK : he_no_memory();
 
     he_arena_init(&scratch, &c->plan->arena.alloc);
     changed.time = he_arena_copy(&scratch, changed.time, cells * sizeof *changed.time);
@@ -245,7 +231,8 @@ static he_status widen_machine(const struct he_problem *p, uint32_t like, struct
         if (j != like && p->devices[j].memory_node == p->devices[like].memory_node)
             out->devices[width].memory_node = p->devices[like].memory_node;
     }
-    return say(arena, &out->devices[width].id, "another %s", p->devices[like].id);
+    out->devices[width].id = he_arena_printf(arena, "another %s", p->devices[like].id);
+    return out->devices[width].id ? HE_OK : he_no_memory();
 }
 
 /* The new device disturbs the others, and is disturbed, as the one it is like. */
@@ -315,8 +302,8 @@ static he_status try_one_more(struct changes *c, uint32_t like)
 {
     const struct he_problem *p = c->plan->problem;
     struct he_problem changed = *p;
-    const char *words;
-    he_status status = say(c->arena, &words, "one more %s", p->devices[like].id);
+    const char *words = he_arena_printf(c->arena, "one more %s", p->devices[like].id);
+    he_status status = words ? HE_OK : he_no_memory();
 
     /* The index is made anew in an arena of its own. */
     he_arena_init(&changed.arena, &c->plan->arena.alloc);

@@ -14,6 +14,7 @@
 #include "core/text.h"
 #include "model/model.h"
 #include "plan/plan.h"
+#include "plan/producers.h"
 
 #define CONFIGURATION "heteroengine"
 #define FIRST_IR_VERSION 11
@@ -51,30 +52,26 @@ static he_status find_stages(struct writer *w)
 static he_status find_tasks(struct writer *w, const struct onnx_graph *source)
 {
     const struct he_graph *graph = w->plan->graph;
-    struct he_map values, readers;
-    he_status status = HE_OK;
+    struct he_producers producers;
+    struct he_map readers; /* name -> task of the first node that reads it */
+    he_status status;
 
-    he_map_init(&values, w->arena);
     he_map_init(&readers, w->arena);
     w->task = he_arena_alloc(w->arena, source->node_count, sizeof *w->task);
     if (!w->task && source->node_count)
         return he_no_memory();
-    for (uint32_t v = 0; v < graph->value_count && status == HE_OK; v++) {
-        if (graph->values[v].name && *graph->values[v].name)
-            status = he_map_put(&values, graph->values[v].name, v);
-    }
+    status = he_producers_init(&producers, graph, w->arena);
     for (size_t n = source->node_count; n-- > 0 && status == HE_OK;) {
         const struct onnx_node *node = &source->nodes[n];
         uint32_t found;
 
         w->task[n] = HE_NONE;
         for (size_t k = 0; k < node->output_count && w->task[n] == HE_NONE; k++) {
-            if (!*node->outputs[k])
-                continue;
-            if (he_map_get(&values, node->outputs[k], &found) &&
-                graph->values[found].producer != HE_NONE)
-                w->task[n] = graph->nodes[graph->values[found].producer].task;
-            else if (he_map_get(&readers, node->outputs[k], &found))
+            uint32_t producer = he_producer_of(&producers, node->outputs[k]);
+
+            if (producer != HE_NONE)
+                w->task[n] = graph->nodes[producer].task;
+            else if (*node->outputs[k] && he_map_get(&readers, node->outputs[k], &found))
                 w->task[n] = found;
         }
         for (size_t k = 0; k < node->input_count && status == HE_OK; k++) {
