@@ -114,6 +114,7 @@ he_status he_contest_answer(const struct he_contest *c, struct he_arena *arena,
                    ? he_error_set(HE_ERR_BUDGET, "every plan tried exceeds a budget")
                    : he_error_set(HE_ERR_BUDGET, "no plan keeps to the devices' memory and resources");
     out->policy = c->policy;
+    out->proven = c->proven;
     out->device = he_arena_copy(arena, c->device, bytes);
     out->order = he_arena_copy(arena, c->order, bytes);
     out->items = c->has_items ? he_arena_copy(arena, c->items, item_bytes) : NULL;

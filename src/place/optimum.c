@@ -470,8 +470,10 @@ he_status he_optimum_search(struct he_contest *contest, const struct he_problem 
         status = he_error_set(HE_ERR_UNSUPPORTED,
                               "exact gave up after %llu steps without proof: use portfolio",
                               (unsigned long long)(node_limit - t->nodes));
-    else if (status == HE_OK && contest->has_best)
+    else if (status == HE_OK && contest->has_best) {
         contest->policy = "exact"; /* also when another found it: now it is proven */
+        contest->proven = t->limit;
+    }
     he_arena_fini(&scratch);
     return status;
 }

@@ -39,6 +39,7 @@ struct he_contest {
     bool has_items;
     const char *policy;
     double value;
+    double proven; /* as in he_placement */
     struct he_figures best;
     bool has_best;
     struct he_shortfall shortfall; /* of the last one that did not fit */

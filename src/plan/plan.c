@@ -54,6 +54,8 @@ static he_status finish(struct he_plan *plan, uint64_t started_ns)
     plan->value = he_schedule_value(&plan->schedule, plan->objective);
     plan->plan_seconds = (double)(placed_ns - started_ns) * 1e-9;
     bound = he_place_bound(plan->problem, plan->objective);
+    if (plan->placement.proven > bound.value)
+        bound = (struct he_bound){ plan->placement.proven, "search" };
     plan->lower_bound = bound.value;
     plan->lower_bound_by = bound.by;
     plan->bound_seconds = (double)(he_now_ns() - placed_ns) * 1e-9;

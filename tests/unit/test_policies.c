@@ -162,9 +162,17 @@ START_TEST(exact_is_the_optimum_over_all_orders_of_tasks_and_transfers)
         struct every_item all = { .problem = p, .best = INFINITY };
 
         if (p->edge_count <= 7) {
+            struct he_placement answer;
+            struct he_schedule s;
+
             ck_assert_int_eq(he_judge_init(&all.judge, p), HE_OK);
             try_devices_of_items(&all, 0);
             he_judge_fini(&all.judge);
+            ck_assert_int_eq(he_place(p, "latency_aware", NULL, &p->arena, &answer, &s), HE_OK);
+            ck_assert_msg(answer.proven <= all.best * (1.0 + 1e-12) &&
+                              place_near(answer.proven, all.best),
+                          "problem %d: %g is said to be proven, the optimum is %g", (int)k,
+                          answer.proven, all.best);
             ck_assert_msg(place_near(all.best, value_of(p, "exact", HE_OBJECTIVE_LATENCY, NULL)),
                           "problem %d: the optimum is %g", (int)k, all.best);
         }
