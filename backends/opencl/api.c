@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api.h"
@@ -19,6 +20,7 @@ static char failure[256];
 static void open_loader(void)
 {
     void *library = dlopen(LOADER, RTLD_NOW | RTLD_LOCAL), *symbol;
+    const char *fail = getenv("HETEROENGINE_OPENCL_FAIL");
 
     if (!library) {
         snprintf(failure, sizeof failure, "%s", dlerror());
@@ -33,6 +35,10 @@ static void open_loader(void)
     memcpy(&api.name, &symbol, sizeof symbol);
     OPENCL_FUNCTIONS(X)
 #undef X
+    if (fail && opencl_fail_arm_table(&api, fail) != HE_OK) {
+        snprintf(failure, sizeof failure, "HETEROENGINE_OPENCL_FAIL: %.200s", he_error_message());
+        return;
+    }
     is_open = true;
 }
 
@@ -41,6 +47,15 @@ const struct opencl_api *opencl_api_open(const char **reason)
     pthread_once(&once, open_loader);
     *reason = failure;
     return is_open ? &api : NULL;
+}
+
+he_status opencl_fail_arm(const char *what)
+{
+    const char *reason;
+
+    if (!opencl_api_open(&reason))
+        return he_error_set(HE_ERR_NO_DEVICE, "%s", reason);
+    return opencl_fail_arm_table(&api, what);
 }
 
 bool opencl_api_is_loaded(void)
@@ -70,6 +85,9 @@ const char *opencl_error_name(cl_int error)
     NAME(CL_MEM_OBJECT_ALLOCATION_FAILURE)
     NAME(CL_OUT_OF_RESOURCES)
     NAME(CL_OUT_OF_HOST_MEMORY)
+    NAME(CL_PROFILING_INFO_NOT_AVAILABLE)
+    NAME(CL_MAP_FAILURE)
+    NAME(CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST)
     NAME(CL_BUILD_PROGRAM_FAILURE)
     NAME(CL_INVALID_VALUE)
     NAME(CL_INVALID_BUFFER_SIZE)

@@ -17,10 +17,21 @@ libhe_la_SOURCES += \
 	backends/opencl/emit_pool.c \
 	backends/opencl/emit_reduce.c \
 	backends/opencl/emit_resize.c \
+	backends/opencl/fail.c \
 	backends/opencl/find.c \
 	backends/opencl/instance.c \
 	backends/opencl/opencl.c backends/opencl/opencl.h \
 	backends/opencl/program.c \
 	backends/opencl/text.c \
 	backends/opencl/tile.c backends/opencl/tile.h
+
+if HAVE_CHECK
+check_PROGRAMS += tests/unit/test_opencl_runtime
+TESTS += tests/unit/test_opencl_runtime
+tests_unit_test_opencl_runtime_SOURCES = tests/unit/test_opencl_runtime.c \
+	tests/support/graph_builder.c tests/support/graph_builder.h
+tests_unit_test_opencl_runtime_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/backends/opencl
+tests_unit_test_opencl_runtime_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_opencl_runtime_LDADD = $(TEST_LIBS)
+endif
 endif
