@@ -31,7 +31,7 @@ libhe_la_SOURCES += \
 	src/place/portfolio.c \
 	src/place/priority.c \
 	src/place/pools.c \
-	src/place/narrow.c \
+	src/place/narrow.c src/place/knapsacks.c src/place/beam.c \
 	src/place/problem.c src/place/problem.h \
 	src/place/random.h \
 	src/place/rank.c src/place/rank.h \
