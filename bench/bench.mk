@@ -3,6 +3,9 @@
 # `make` or `make check`. The figures are in bench/RESULTS.md.
 bench_programs = bench/guard_runs bench/overhead_tasks bench/packing/pack bench/packing/plans \
 	bench/placement/planted bench/placement/solve bench/placement/speed
+if HAVE_OPENCL
+bench_programs += bench/transfers_rates
+endif
 EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)
 
@@ -20,6 +23,8 @@ bench_placement_solve_SOURCES = bench/placement/solve.c
 bench_placement_solve_LDADD = libhe.la
 bench_placement_speed_SOURCES = bench/placement/speed.c
 bench_placement_speed_LDADD = libhe.la
+bench_transfers_rates_SOURCES = bench/transfers.c
+bench_transfers_rates_LDADD = libhe.la
 
 EXTRA_DIST += bench/RESULTS.md bench/gpu bench/guard bench/latency bench/latency.py bench/overhead \
 	bench/overhead_starpu.c bench/packing/packing bench/placement/README.md bench/placement/assignment \
@@ -27,4 +32,4 @@ EXTRA_DIST += bench/RESULTS.md bench/gpu bench/guard bench/latency bench/latency
 	bench/placement/import_gap.py bench/placement/import_hyperdag.py \
 	bench/placement/import_wfformat.py bench/placement/pipeline bench/placement/random_dags \
 	bench/placement/shop bench/placement/small bench/placement/starpu_dags.py \
-	bench/placement/taskgraph.py
+	bench/placement/taskgraph.py bench/transfers
