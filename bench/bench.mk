@@ -26,6 +26,16 @@ bench_placement_speed_LDADD = libhe.la
 bench_transfers_rates_SOURCES = bench/transfers.c
 bench_transfers_rates_LDADD = libhe.la
 
+# Kernels bound by memory beside a copy, on any OpenCL device: make bench/gpu_kernels && bench/gpu_kernels
+if HAVE_OPENCL
+EXTRA_PROGRAMS += bench/gpu_kernels
+CLEANFILES += bench/gpu_kernels
+endif
+bench_gpu_kernels_SOURCES = bench/gpu_kernels.c tests/support/graph_builder.c \
+	tests/support/graph_builder.h
+bench_gpu_kernels_CPPFLAGS = $(TEST_CPPFLAGS)
+bench_gpu_kernels_LDADD = libhe.la -lm
+
 EXTRA_DIST += bench/RESULTS.md bench/gpu bench/guard bench/latency bench/latency.py bench/overhead \
 	bench/overhead_starpu.c bench/packing/packing bench/placement/README.md bench/placement/assignment \
 	bench/placement/import_dagbench.py bench/placement/import_dnn.py bench/placement/import_fjsp.py \
