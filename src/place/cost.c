@@ -13,16 +13,18 @@ he_status he_policy_cost(const struct he_problem *p, const struct he_place_optio
     struct he_arena scratch;
     struct he_units units;
     uint32_t *device;
-    bool is_proven;
+    double proven;
     he_status status;
 
     he_arena_init(&scratch, &p->arena.alloc);
     device = he_arena_alloc(&scratch, p->task_count, sizeof *device);
     status = device ? he_units_init(&units, p, &scratch) : he_no_memory();
     if (status == HE_OK)
-        status = he_min_sum_solve(&units, units.time, 1.0, 1.0, options, device, &is_proven);
+        status = he_min_sum_solve(&units, units.time, 1.0, 1.0, options, device, &proven);
     if (status == HE_OK)
         status = he_units_answer(&units, device, NULL, "cost", arena, out);
+    if (status == HE_OK && options->objective == HE_OBJECTIVE_COST)
+        out->proven = proven * (1.0 - 1e-9); /* sums of the same numbers in another order differ */
     he_arena_fini(&scratch);
     return status;
 }

@@ -52,7 +52,7 @@ static he_status try_watts(struct energy *e, double watts, struct he_arena *aren
 {
     const struct he_problem *p = e->problem;
     struct he_placement answer = { 0 };
-    bool is_proven;
+    double proven;
     he_status status;
 
     for (uint32_t u = 0; u < e->units.count; u++) {
@@ -63,7 +63,7 @@ static he_status try_watts(struct energy *e, double watts, struct he_arena *aren
                 isinf(time) ? HE_CANNOT_RUN : joules(e, u, j) + time * watts;
         }
     }
-    status = he_min_sum_solve(&e->units, e->unary, watts, watts, e->options, e->device, &is_proven);
+    status = he_min_sum_solve(&e->units, e->unary, watts, watts, e->options, e->device, &proven);
     if (status == HE_ERR_BUDGET)
         return HE_OK;
     if (status == HE_OK)

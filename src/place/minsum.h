@@ -66,11 +66,12 @@ he_status he_min_sum_exact(struct he_min_sum *sum, const struct he_rows_search *
     HE_MUST_CHECK;
 
 /* All of it: several starts, descents, cuts, multipliers where limits bind, exact when small.
- * Gives the best assignment found in @device, and whether it is the proven optimum. HE_ERR_BUDGET
- * when none keeps to the limits. */
+ * Gives the best assignment found in @device. No assignment within the limits has a sum smaller than
+ * *proven: that of @device when it is the optimum, 0 when nothing was shown. HE_ERR_BUDGET when none
+ * keeps to the limits. */
 he_status he_min_sum_solve(const struct he_units *units, const double *unary,
                            double transfer_scale, double launch_scale,
                            const struct he_place_options *options, uint32_t *device,
-                           bool *is_proven) HE_MUST_CHECK;
+                           double *proven) HE_MUST_CHECK;
 
 #endif

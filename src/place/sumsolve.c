@@ -535,7 +535,7 @@ static double cost_of(const struct solver *s, const uint32_t *device)
     return sum;
 }
 
-static he_status solve_separable(struct solver *s, bool *is_proven)
+static he_status solve_separable(struct solver *s, double *proven)
 {
     he_status status = squeeze(s);
 
@@ -553,7 +553,7 @@ static he_status solve_separable(struct solver *s, bool *is_proven)
         status = improve_pools(s, 1.0);
     he_min_sum_set(&s->sum, s->start);
     record(s);
-    *is_proven = he_rows_is_optimal(&s->search, s->least);
+    *proven = he_rows_is_optimal(&s->search, s->least) ? s->least : s->search.bound;
     return status;
 }
 
@@ -597,42 +597,44 @@ static he_status solve_connected(struct solver *s)
     return status;
 }
 
-static he_status solve(struct solver *s, bool *is_proven)
+static he_status solve(struct solver *s, double *proven)
 {
     he_status status = prepare_rows(s);
+    bool is_optimal = s->sum.is_unlimited && s->units->problem->device_count == 1;
 
     if (status == HE_OK && s->rows.row_count && is_impossible(s))
         return he_error_set(HE_ERR_BUDGET, "no assignment keeps to the devices' memory and resources");
     if (status == HE_OK && s->rows.row_count && is_separable(s))
-        status = solve_separable(s, is_proven);
+        status = solve_separable(s, proven);
     else if (status == HE_OK)
         status = solve_connected(s);
-    if (status == HE_OK && !*is_proven && s->units->count <= EXACT_UNITS) {
+    if (status == HE_OK && !(s->has_best && *proven == s->least) &&
+        s->units->count <= EXACT_UNITS) {
         if (!s->has_best)
             start_where_fastest(s);
         he_min_sum_set(&s->sum, s->has_best ? s->best : s->start);
         status = he_min_sum_exact(&s->sum, s->rows.row_count ? &s->search : NULL, EXACT_NODES,
-                                  s->arena, is_proven);
+                                  s->arena, &is_optimal);
         record(s);
     }
-    if (status == HE_OK && s->sum.is_unlimited && s->units->problem->device_count == 1)
-        *is_proven = true;
     if (status == HE_OK && !s->has_best)
         return he_error_set(HE_ERR_BUDGET, "no assignment found that keeps to the devices' memory "
                                            "and resources");
+    if (status == HE_OK && is_optimal)
+        *proven = s->least;
     return status;
 }
 
 he_status he_min_sum_solve(const struct he_units *units, const double *unary,
                            double transfer_scale, double launch_scale,
                            const struct he_place_options *options, uint32_t *device,
-                           bool *is_proven)
+                           double *proven)
 {
     struct he_arena scratch;
     struct solver s = { .units = units, .options = options, .arena = &scratch };
     he_status status;
 
-    *is_proven = false;
+    *proven = 0.0;
     he_arena_init(&scratch, &units->problem->arena.alloc);
     s.deadline_ns = he_place_deadline(options);
     s.best = he_arena_alloc(&scratch, units->count, sizeof *s.best);
@@ -641,7 +643,7 @@ he_status he_min_sum_solve(const struct he_units *units, const double *unary,
                  ? he_min_sum_init(&s.sum, units, unary, transfer_scale, launch_scale, &scratch)
                  : he_no_memory();
     if (status == HE_OK)
-        status = solve(&s, is_proven);
+        status = solve(&s, proven);
     if (status == HE_OK)
         memcpy(device, s.best, units->count * sizeof *device);
     he_min_sum_fini(&s.sum);

@@ -62,7 +62,7 @@ he_status he_policy_fit(const struct he_problem *p, const struct he_place_option
     struct he_place_options fixed = { .seed = options->seed };
     struct he_units units;
     uint32_t *device;
-    bool is_proven;
+    double proven;
     he_status status;
 
     he_arena_init(&scratch, &p->arena.alloc);
@@ -72,7 +72,7 @@ he_status he_policy_fit(const struct he_problem *p, const struct he_place_option
         status = he_units_fit(&units, NULL, &scratch, device);
     /* Greedy orders give up early. The prices that least sums put on limits show the way better. */
     if (status == HE_ERR_BUDGET)
-        status = he_min_sum_solve(&units, units.time, 0.0, 0.0, &fixed, device, &is_proven);
+        status = he_min_sum_solve(&units, units.time, 0.0, 0.0, &fixed, device, &proven);
     if (status == HE_OK)
         status = he_units_answer(&units, device, NULL, "fit", arena, out);
     he_arena_fini(&scratch);
