@@ -23,9 +23,9 @@ dist_check_SCRIPTS += tests/bad_input.sh
 TESTS += tests/bad_input.sh
 
 dist_check_SCRIPTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh \
-	tests/node_suite.sh tests/opencl_tiles.sh
+	tests/node_suite.sh tests/opencl_cache.sh tests/opencl_tiles.sh
 TESTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh \
-	tests/opencl_tiles.sh
+	tests/opencl_cache.sh tests/opencl_tiles.sh
 EXTRA_DIST += tests/exported_symbols.txt tests/node_skips.txt
 CLEANFILES += exported_symbols.out node_suite.out
 
@@ -86,10 +86,11 @@ endif
 
 include tests/conformance/conformance.mk
 
-# For sanitizer builds. use_tls=0: the leak checker's own tracer dies among OpenMP threads otherwise. Tests ask
+# No test leaves programs in the user's cache. The rest is for sanitizer builds. use_tls=0: the leak checker's own tracer dies among OpenMP threads otherwise. Tests ask
 # for more memory than there is and expect NULL.
 AM_TESTS_ENVIRONMENT = LSAN_OPTIONS="suppressions=$(abs_top_srcdir)/tests/lsan.supp:use_tls=0:print_suppressions=0"; \
-	ASAN_OPTIONS=allocator_may_return_null=1; export LSAN_OPTIONS ASAN_OPTIONS;
+	ASAN_OPTIONS=allocator_may_return_null=1; export LSAN_OPTIONS ASAN_OPTIONS; \
+	HETEROENGINE_OPENCL_CACHE=off; export HETEROENGINE_OPENCL_CACHE;
 EXTRA_DIST += tests/lsan.supp
 
 # What runs in seconds: for sanitizer builds, and while working.

@@ -7,7 +7,9 @@ CLAIMS += backends/opencl/opencl.claims
 libhe_la_SOURCES += \
 	backends/opencl/api.c backends/opencl/api.h \
 	backends/opencl/build.c backends/opencl/build.h \
+	backends/opencl/cache.c backends/opencl/cache.h \
 	backends/opencl/device.c \
+	backends/opencl/digest.c \
 	backends/opencl/emit_conv.c \
 	backends/opencl/emit_gather.c \
 	backends/opencl/emit_matmul.c \

@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "build.h"
+#include "cache.h"
+
+#define BUILD_OPTIONS "-cl-std=CL1.2"
 
 he_status opencl_task_supported(struct opencl_device *dev, const struct he_graph *graph,
                                 const struct he_task *task)
@@ -43,8 +46,8 @@ static he_status build_some(struct opencl_program *program, uint32_t first, uint
                             cl_program *out)
 {
     struct opencl_device *dev = program->dev;
+    struct opencl_source built_from;
     struct opencl_text source;
-    const char *text;
     cl_int error;
     he_status status = HE_OK;
 
@@ -59,15 +62,21 @@ static he_status build_some(struct opencl_program *program, uint32_t first, uint
         status = opencl_no_memory();
         goto fini;
     }
-    text = opencl_text_string(&source);
-    *out = dev->cl->clCreateProgramWithSource(dev->context, 1, &text, &source.size, &error);
+    built_from = (struct opencl_source){ opencl_text_string(&source), source.size, BUILD_OPTIONS };
+    *out = opencl_cache_load(dev, &built_from);
+    if (*out)
+        goto fini;
+    *out = dev->cl->clCreateProgramWithSource(dev->context, 1, &built_from.text, &built_from.size,
+                                              &error);
     if (!*out) {
         status = opencl_failed(error, "clCreateProgramWithSource");
         goto fini;
     }
-    error = dev->cl->clBuildProgram(*out, 1, &dev->id, "-cl-std=CL1.2", NULL, NULL);
+    error = dev->cl->clBuildProgram(*out, 1, &dev->id, BUILD_OPTIONS, NULL, NULL);
     if (error != CL_SUCCESS)
         status = build_failed(dev, *out, error);
+    else
+        opencl_cache_store(dev, &built_from, *out);
 fini:
     opencl_text_fini(&source);
     return status;
