@@ -19,13 +19,16 @@ libhe_la_SOURCES += \
 	backends/opencl/emit_pool.c \
 	backends/opencl/emit_reduce.c \
 	backends/opencl/emit_resize.c \
+	backends/opencl/emit_winograd.c \
 	backends/opencl/fail.c \
 	backends/opencl/find.c \
 	backends/opencl/instance.c \
+	backends/opencl/mma.c \
 	backends/opencl/opencl.c backends/opencl/opencl.h \
 	backends/opencl/program.c \
 	backends/opencl/text.c \
-	backends/opencl/tile.c backends/opencl/tile.h
+	backends/opencl/tile.c backends/opencl/tile.h \
+	backends/opencl/variants.c
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_opencl_runtime
@@ -35,5 +38,12 @@ tests_unit_test_opencl_runtime_SOURCES = tests/unit/test_opencl_runtime.c \
 tests_unit_test_opencl_runtime_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/backends/opencl
 tests_unit_test_opencl_runtime_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_opencl_runtime_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test_opencl_ways
+TESTS += tests/unit/test_opencl_ways
+tests_unit_test_opencl_ways_SOURCES = tests/unit/test_opencl_ways.c \
+	tests/support/graph_builder.c tests/support/graph_builder.h
+tests_unit_test_opencl_ways_CPPFLAGS = $(TEST_CPPFLAGS)
+tests_unit_test_opencl_ways_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_opencl_ways_LDADD = $(TEST_LIBS) -lm
 endif
 endif

@@ -293,6 +293,25 @@ int opencl_read_made(struct opencl_build *b, uint32_t value, uint32_t form, enum
     return add_operand(b, &operand);
 }
 
+size_t opencl_scratch(struct opencl_build *b, int64_t count)
+{
+    size_t offset = b->temp_end, bytes;
+
+    if (__builtin_mul_overflow((size_t)count, sizeof(float), &bytes) || bytes > SIZE_MAX - 255 ||
+        __builtin_add_overflow(b->temp_end, (bytes + 255) & ~(size_t)255, &b->temp_end))
+        fail(b, opencl_no_memory());
+    return offset;
+}
+
+int opencl_use_scratch(struct opencl_build *b, size_t offset, bool is_written)
+{
+    struct opencl_operand operand = { .ref = { .kind = OPENCL_WORKSPACE, .offset = offset },
+                                      .value = HE_NONE, .dtype = HE_FLOAT32,
+                                      .is_written = is_written };
+
+    return add_operand(b, &operand);
+}
+
 /* --- Text --- */
 
 void opencl_begin(struct opencl_build *b)

@@ -31,6 +31,7 @@ struct opencl_build {
     const struct he_graph *graph;
     const struct he_task *task;
     uint32_t task_index;
+    const char *way; /* chosen for its convolution or product; NULL: by our own rules */
     /* NULL while only asking whether the task is supported: nothing is kept then. */
     struct opencl_program *program;
     const uint32_t *slot_of; /* per value, HE_NONE without a slot */
@@ -151,6 +152,11 @@ void opencl_begin_rows(struct opencl_build *b, struct opencl_rows *rows, int64_t
 void opencl_join_lanes(struct opencl_build *b, const struct opencl_rows *rows, const char *name,
                        const char *join);
 he_status opencl_end_rows(struct opencl_build *b, const struct opencl_rows *rows);
+
+/* float32 memory of the task's own, in the workspace: its offset, and an operand there. What one
+ * kernel of the task leaves in it, a later one finds. */
+size_t opencl_scratch(struct opencl_build *b, int64_t count);
+int opencl_use_scratch(struct opencl_build *b, size_t offset, bool is_written);
 
 /* Plain copy of a value's bytes. */
 he_status opencl_copy(struct opencl_build *b, uint32_t from, uint32_t to);

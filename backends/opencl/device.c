@@ -24,6 +24,8 @@ he_status opencl_device_open(const struct opencl_found *found,
         return opencl_no_memory();
     dev->alloc = config->allocator;
     dev->found = found;
+    dev->allow_fp16 = config->allow_fp16;
+    dev->allow_bf16 = config->allow_bf16;
     dev->memory_cap = found->memory_bytes;
     if (config->memory_bytes && (!dev->memory_cap || config->memory_bytes < dev->memory_cap))
         dev->memory_cap = config->memory_bytes;
@@ -199,13 +201,26 @@ static he_status supports(void *self, const struct he_graph *graph, const struct
     return opencl_task_supported(self, graph, task);
 }
 
-static he_status compile(void *self, const struct he_region *region, void **out)
+static he_status variants(void *self, const struct he_graph *graph, const struct he_task *task,
+                          struct he_variant *out, size_t capacity, size_t *count)
+{
+    return opencl_variants(self, graph, task, out, capacity, count);
+}
+
+static he_status compile_with(void *self, const struct he_region *region,
+                              const struct he_compile_options *options, void **out)
 {
     struct opencl_program *program = NULL;
-    he_status status = opencl_program_create(self, region, &program);
+    he_status status = opencl_program_create(self, region, options ? options->variants : NULL,
+                                             &program);
 
     *out = program;
     return status;
+}
+
+static he_status compile(void *self, const struct he_region *region, void **out)
+{
+    return compile_with(self, region, NULL, out);
 }
 
 static void program_free(void *self, void *program)
@@ -282,4 +297,6 @@ const struct he_device_ops opencl_device_ops = {
     .instance_set = instance_set,
     .launch = launch,
     .wait = wait,
+    .variants = variants,
+    .compile_with = compile_with,
 };

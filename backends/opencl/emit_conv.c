@@ -19,13 +19,6 @@
 #define WORK_ITEMS 64
 #define TILE_CHANNELS 8 /* of a group: fewer leave tiles mostly empty */
 
-struct geometry {
-    int64_t batch, in_channels, out_channels, groups;
-    int64_t in_h, in_w, out_h, out_w, kernel_h, kernel_w;
-    int64_t stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
-    bool is_padded; /* some window leaves the input */
-};
-
 /* Begin padding of one axis. */
 static int64_t pad_begin(const char *mode, const int64_t *pads, size_t pad_count, uint32_t axis,
                          int64_t in, int64_t out, int64_t stride, int64_t extent)
@@ -44,7 +37,7 @@ static int64_t pad_begin(const char *mode, const int64_t *pads, size_t pad_count
 }
 
 static he_status read_geometry(const struct opencl_build *b, const struct he_node *node,
-                               struct geometry *g)
+                               struct opencl_geometry *g)
 {
     const struct he_value *x = opencl_input(b, node, 0), *w = opencl_input(b, node, 1);
     const struct he_value *y = opencl_output(b, node, 0);
@@ -60,7 +53,7 @@ static he_status read_geometry(const struct opencl_build *b, const struct he_nod
         return opencl_refuse(node, "one or two spatial dimensions are done, this has %d",
                              x ? (int)x->shape.rank - 2 : 0);
     spatial = x->shape.rank - 2;
-    *g = (struct geometry){ .batch = x->shape.dims[0], .in_channels = x->shape.dims[1],
+    *g = (struct opencl_geometry){ .batch = x->shape.dims[0], .in_channels = x->shape.dims[1],
                             .out_channels = y->shape.dims[1],
                             .groups = he_node_int(node, "group", 1) };
     g->in_h = spatial == 2 ? x->shape.dims[2] : 1;
@@ -89,41 +82,42 @@ static he_status read_geometry(const struct opencl_build *b, const struct he_nod
 
 #define LL(x) ((long long)(x))
 
-/* [group][block of 8][input channel, ky, kx][8], zeros behind the last channel. */
-static he_status pack(struct opencl_build *b, const struct he_node *node, const struct geometry *g,
-                      int *out)
+/* [group][block][input channel, ky, kx][channel of the block], zeros behind the last channel. */
+static he_status pack(struct opencl_build *b, const struct he_node *node,
+                      const struct opencl_geometry *g, int channels, int *out)
 {
     const struct he_value *w = opencl_input(b, node, 1);
-    int64_t per_group = g->out_channels / g->groups, blocks = (per_group + CHANNELS - 1) / CHANNELS;
+    int64_t per_group = g->out_channels / g->groups, blocks = (per_group + channels - 1) / channels;
     int64_t depth = g->in_channels / g->groups * g->kernel_h * g->kernel_w;
-    size_t count = (size_t)(g->groups * blocks * depth * CHANNELS);
+    size_t count = (size_t)(g->groups * blocks * depth * channels);
     const struct he_allocator *alloc = &b->dev->alloc;
+    uint32_t form = channels == CHANNELS ? 1 : 9;
     float *packed = NULL;
 
-    if (!opencl_has_made(b, node->inputs[1], 1)) {
+    if (!opencl_has_made(b, node->inputs[1], form)) {
         packed = opencl_alloc(alloc, count, sizeof *packed);
         if (!packed)
             return opencl_no_memory();
         for (int64_t m = 0; m < g->out_channels; m++) {
             int64_t in_group = m % per_group;
-            float *to = packed + ((m / per_group * blocks + in_group / CHANNELS) * depth) * CHANNELS +
-                        in_group % CHANNELS;
+            float *to = packed + ((m / per_group * blocks + in_group / channels) * depth) * channels +
+                        in_group % channels;
 
             for (int64_t k = 0; k < depth; k++)
-                to[k * CHANNELS] = opencl_float(w, (size_t)(m * depth + k));
+                to[k * channels] = opencl_float(w, (size_t)(m * depth + k));
         }
     }
-    *out = opencl_read_made(b, node->inputs[1], 1, HE_FLOAT32, packed, count * sizeof *packed);
+    *out = opencl_read_made(b, node->inputs[1], form, HE_FLOAT32, packed, count * sizeof *packed);
     opencl_free(alloc, packed);
     return HE_OK;
 }
 
 static he_status emit_blocked(struct opencl_build *b, const struct he_node *node,
-                              const struct geometry *g)
+                              const struct opencl_geometry *g, int channels, int pixel_count)
 {
     int64_t pixels = g->out_h * g->out_w, per_group = g->out_channels / g->groups;
-    int64_t blocks = (per_group + CHANNELS - 1) / CHANNELS, in_group = g->in_channels / g->groups;
-    int64_t threads = (pixels + PIXELS - 1) / PIXELS, depth = in_group * g->kernel_h * g->kernel_w;
+    int64_t blocks = (per_group + channels - 1) / channels, in_group = g->in_channels / g->groups;
+    int64_t threads = (pixels + pixel_count - 1) / pixel_count, depth = in_group * g->kernel_h * g->kernel_w;
     bool is_plain = g->kernel_h * g->kernel_w == 1 && !g->is_padded && g->stride_h == 1 &&
                     g->stride_w == 1;
     size_t items = threads >= WORK_ITEMS ? WORK_ITEMS : threads >= 16 ? 16 : 4;
@@ -132,19 +126,19 @@ static he_status emit_blocked(struct opencl_build *b, const struct he_node *node
 
     opencl_begin(b);
     x = opencl_read(b, node->inputs[0]);
-    status = pack(b, node, g, &w);
+    status = pack(b, node, g, channels, &w);
     if (status != HE_OK)
         return status;
     opencl_line(b, "const uint first = (uint)get_group_id(0) * %lluu + (uint)get_local_id(0);",
-                (unsigned long long)(items * PIXELS));
+                (unsigned long long)(items * (size_t)pixel_count));
     opencl_line(b, "const uint gb = (uint)get_global_id(1);"); /* group and block */
     opencl_line(b, "const uint n = (uint)get_global_id(2);");
     opencl_line(b, "const uint c0 = gb / %lldu * %lldu, m0 = gb / %lldu * %lldu + gb %% %lldu * %du;",
-                LL(blocks), LL(in_group), LL(blocks), LL(per_group), LL(blocks), CHANNELS);
+                LL(blocks), LL(in_group), LL(blocks), LL(per_group), LL(blocks), channels);
     opencl_line(b, "__global const float *xc = x%d + (n * %lldu + c0) * %lldu;", x,
                 LL(g->in_channels), LL(g->in_h * g->in_w));
-    opencl_line(b, "__global const float *wc = x%d + gb * %lldu;", w, LL(depth * CHANNELS));
-    for (int p = 0; p < PIXELS; p++) {
+    opencl_line(b, "__global const float *wc = x%d + gb * %lldu;", w, LL(depth * channels));
+    for (int p = 0; p < pixel_count; p++) {
         opencl_line(b, "const uint p%d = min(first + %lluu, %lluu);", p,
                     (unsigned long long)(items * (size_t)p), (unsigned long long)(pixels - 1));
         if (is_plain)
@@ -153,19 +147,19 @@ static he_status emit_blocked(struct opencl_build *b, const struct he_node *node
             opencl_line(b, "const int iy%d = (int)(p%d / %lldu) * %lld - %lld, ix%d = (int)(p%d %% "
                            "%lldu) * %lld - %lld;", p, p, LL(g->out_w), LL(g->stride_h),
                         LL(g->pad_h), p, p, LL(g->out_w), LL(g->stride_w), LL(g->pad_w));
-        opencl_line(b, "float8 s%d = 0.0f;", p);
+        opencl_line(b, "float%d s%d = 0.0f;", channels, p);
     }
     opencl_line(b, "for (uint c = 0; c < %lldu; c++) {", LL(in_group));
     if (is_plain) {
-        opencl_line(b, "const float8 wv = vload8(0, wc);");
-        for (int p = 0; p < PIXELS; p++)
+        opencl_line(b, "const float%d wv = vload%d(0, wc);", channels, channels);
+        for (int p = 0; p < pixel_count; p++)
             opencl_line(b, "s%d += xc[b%d] * wv;", p, p);
-        opencl_line(b, "wc += 8;");
+        opencl_line(b, "wc += %d;", channels);
     } else {
         opencl_line(b, "for (int ky = 0; ky < %lld; ky++) for (int kx = 0; kx < %lld; kx++) {",
                     LL(g->kernel_h), LL(g->kernel_w));
-        opencl_line(b, "const float8 wv = vload8(0, wc);");
-        for (int p = 0; p < PIXELS; p++) {
+        opencl_line(b, "const float%d wv = vload%d(0, wc);", channels, channels);
+        for (int p = 0; p < pixel_count; p++) {
             opencl_line(b, "{ const int y = iy%d + ky * %lld, x = ix%d + kx * %lld;", p,
                         LL(g->dilation_h), p, LL(g->dilation_w));
             if (g->is_padded)
@@ -175,20 +169,20 @@ static he_status emit_blocked(struct opencl_build *b, const struct he_node *node
                 opencl_line(b, "const float v = xc[y * %lld + x];", LL(g->in_w));
             opencl_line(b, "s%d += v * wv; }", p);
         }
-        opencl_line(b, "wc += 8;\n}");
+        opencl_line(b, "wc += %d;\n}", channels);
     }
     opencl_line(b, "xc += %lldu;\n}", LL(g->in_h * g->in_w));
-    opencl_line(b, "float r[%d];", PIXELS * CHANNELS);
-    for (int p = 0; p < PIXELS; p++)
-        opencl_line(b, "vstore8(s%d, %d, r);", p, p);
-    opencl_line(b, "for (uint j = 0; j < %du; j++) {", PIXELS);
+    opencl_line(b, "float r[%d];", pixel_count * channels);
+    for (int p = 0; p < pixel_count; p++)
+        opencl_line(b, "vstore%d(s%d, %d, r);", channels, p, p);
+    opencl_line(b, "for (uint j = 0; j < %du; j++) {", pixel_count);
     opencl_line(b, "const uint p = first + j * %lluu;", (unsigned long long)items);
-    opencl_line(b, "if (p < %lldu) for (uint k = 0; k < %du; k++) {", LL(pixels), CHANNELS);
+    opencl_line(b, "if (p < %lldu) for (uint k = 0; k < %du; k++) {", LL(pixels), channels);
     opencl_line(b, "const uint m = m0 + k;");
-    if (per_group % CHANNELS)
-        opencl_line(b, "if (gb %% %lldu * %du + k >= %lldu) break;", LL(blocks), CHANNELS,
+    if (per_group % channels)
+        opencl_line(b, "if (gb %% %lldu * %du + k >= %lldu) break;", LL(blocks), channels,
                     LL(per_group));
-    opencl_line(b, "float acc = r[j * %du + k];", CHANNELS);
+    opencl_line(b, "float acc = r[j * %du + k];", channels);
     if (opencl_input(b, node, 2))
         opencl_line(b, "acc += x%d[m];", opencl_read(b, node->inputs[2]));
     opencl_line(b, "const uint o = (n * %lldu + m) * %lldu + p;", LL(g->out_channels), LL(pixels));
@@ -203,7 +197,7 @@ static he_status emit_blocked(struct opencl_build *b, const struct he_node *node
 
 struct tiled {
     const struct he_node *node;
-    const struct geometry *g;
+    const struct opencl_geometry *g;
     int64_t in_group, per_group, rows, pixels;
     int x, w; /* operands */
 };
@@ -211,7 +205,7 @@ struct tiled {
 /* [group][kernel place, input channel][output channel], zeros behind the last of a group. */
 static he_status pack_tiles(struct opencl_build *b, struct tiled *t)
 {
-    const struct geometry *g = t->g;
+    const struct opencl_geometry *g = t->g;
     const struct he_value *w = opencl_input(b, t->node, 1);
     int64_t places = g->kernel_h * g->kernel_w, depth = t->in_group * places;
     size_t count = (size_t)(g->groups * depth * t->rows);
@@ -265,8 +259,8 @@ static void load_pixel_quad(struct opencl_build *b, const struct opencl_product 
 static void load_pixel(struct opencl_build *b, const struct opencl_product *product)
 {
     const struct tiled *t = product->context;
-    const struct geometry *g = t->g;
-    bool is_uniform = t->in_group % OPENCL_TILE_DEPTH == 0;
+    const struct opencl_geometry *g = t->g;
+    bool is_uniform = t->in_group % product->panel_depth == 0;
 
     opencl_line(b, "const uint image = n / %lldu, p = n %% %lldu;", LL(t->pixels), LL(t->pixels));
     opencl_line(b, "const uint place = %s / %lldu, c = k - place * %lldu;", is_uniform ? "k0" : "k",
@@ -295,23 +289,32 @@ static void store_pixel(struct opencl_build *b, const struct opencl_product *pro
     opencl_result(b, "o", "acc");
 }
 
-static he_status emit_tiled(struct opencl_build *b, const struct he_node *node,
-                            const struct geometry *g)
+static struct opencl_product describe_tiled(struct tiled *t, const struct he_node *node,
+                                            const struct opencl_geometry *g)
 {
-    struct tiled t = { .node = node, .g = g, .in_group = g->in_channels / g->groups,
-                       .per_group = g->out_channels / g->groups, .pixels = g->out_h * g->out_w };
-    struct opencl_product product = { .m = t.per_group, .n = g->batch * t.pixels,
-                                      .k = t.in_group * g->kernel_h * g->kernel_w,
-                                      .batch = g->groups, .is_a_padded = true,
-                                      .load_a = load_weight, .load_a_quad = load_weight_quad,
-                                      .load_b = load_pixel,
-                                      .store = store_pixel, .context = &t };
+    struct opencl_product product;
+
+    *t = (struct tiled){ .node = node, .g = g, .in_group = g->in_channels / g->groups,
+                         .per_group = g->out_channels / g->groups, .pixels = g->out_h * g->out_w };
+    t->rows = (t->per_group + OPENCL_TILE_ROWS - 1) / OPENCL_TILE_ROWS * OPENCL_TILE_ROWS;
+    product = (struct opencl_product){ .m = t->per_group, .n = g->batch * t->pixels,
+                                       .k = t->in_group * g->kernel_h * g->kernel_w,
+                                       .batch = g->groups, .is_a_padded = true,
+                                       .load_a = load_weight, .load_a_quad = load_weight_quad,
+                                       .load_b = load_pixel, .store = store_pixel, .context = t };
+    if (g->kernel_h * g->kernel_w == 1 && !g->is_padded && g->stride_h == 1 && g->stride_w == 1 &&
+        t->pixels % 4 == 0)
+        product.load_b_quad = load_pixel_quad;
+    return product;
+}
+
+static he_status emit_tiled(struct opencl_build *b, const struct he_node *node,
+                            const struct opencl_geometry *g)
+{
+    struct tiled t;
+    struct opencl_product product = describe_tiled(&t, node, g);
     he_status status;
 
-    if (g->kernel_h * g->kernel_w == 1 && !g->is_padded && g->stride_h == 1 && g->stride_w == 1 &&
-        t.pixels % 4 == 0)
-        product.load_b_quad = load_pixel_quad;
-    t.rows = (t.per_group + OPENCL_TILE_ROWS - 1) / OPENCL_TILE_ROWS * OPENCL_TILE_ROWS;
     opencl_begin(b);
     t.x = opencl_read(b, node->inputs[0]);
     status = pack_tiles(b, &t);
@@ -322,7 +325,7 @@ static he_status emit_tiled(struct opencl_build *b, const struct he_node *node,
 }
 
 static he_status emit_plain(struct opencl_build *b, const struct he_node *node,
-                            const struct geometry *g)
+                            const struct opencl_geometry *g)
 {
     int64_t per_group = g->out_channels / g->groups, in_group = g->in_channels / g->groups;
     int64_t count = g->batch * g->out_channels * g->out_h * g->out_w;
@@ -362,7 +365,7 @@ static he_status emit_plain(struct opencl_build *b, const struct he_node *node,
 /* Transposed: each output element gathers what reaches it. */
 static he_status emit_transposed(struct opencl_build *b, const struct he_node *node)
 {
-    struct geometry g;
+    struct opencl_geometry g;
     he_status status = opencl_need_float(b, node);
     int64_t per_group, in_group, count;
     int x, w = 0;
@@ -409,21 +412,67 @@ static he_status emit_transposed(struct opencl_build *b, const struct he_node *n
     return opencl_end_each(b, count);
 }
 
+/* Sizes of the blocked kernel, as ways. */
+static const struct {
+    const char *name;
+    int channels, pixels;
+} blocks[] = { { "block-8x4", 8, 4 }, { "block-8x8", 8, 8 }, { "block-16x4", 16, 4 }, { "block-16x8", 16, 8 } };
+#define BLOCKS (sizeof blocks / sizeof blocks[0])
+
 static he_status emit_conv(struct opencl_build *b, const struct he_node *node)
 {
-    struct geometry g;
+    struct opencl_geometry g;
     he_status status = opencl_need_float(b, node);
+    const char *way;
 
     if (status == HE_OK)
         status = read_geometry(b, node, &g);
     if (status != HE_OK)
         return status;
+    way = opencl_way(b);
+    if (way && strncmp(way, "winograd-", 9) == 0 && opencl_winograd_possible(b, node, &g))
+        return opencl_emit_winograd(b, node, &g, way[9] == '2' ? 2 : 4);
+    if (way && he_value_is_constant(opencl_input(b, node, 1)) &&
+        (strncmp(way, "tile-", 5) == 0 || strncmp(way, "mma-", 4) == 0))
+        return emit_tiled(b, node, &g);
+    for (size_t k = 0; k < BLOCKS; k++)
+        if (way && he_value_is_constant(opencl_input(b, node, 1)) && strcmp(way, blocks[k].name) == 0)
+            return emit_blocked(b, node, &g, blocks[k].channels, blocks[k].pixels);
+    if (way && strcmp(way, "direct") == 0)
+        return emit_plain(b, node, &g);
     if (opencl_likes_tiles(b->dev) && he_value_is_constant(opencl_input(b, node, 1)) &&
         g.out_channels / g.groups >= TILE_CHANNELS)
         return emit_tiled(b, node, &g);
     if (he_value_is_constant(opencl_input(b, node, 1)) && g.out_channels / g.groups >= CHANNELS / 2)
-        return emit_blocked(b, node, &g);
+        return emit_blocked(b, node, &g, CHANNELS, PIXELS);
     return emit_plain(b, node, &g);
+}
+
+void opencl_conv_ways(struct opencl_build *b, const struct he_node *node, struct opencl_ways *out)
+{
+    double rate = 0.2;
+    bool is_tiled;
+    struct opencl_geometry g;
+    struct opencl_product product;
+    struct tiled t;
+
+    if (opencl_need_float(b, node) != HE_OK || read_geometry(b, node, &g) != HE_OK ||
+        !he_value_is_constant(opencl_input(b, node, 1)) || g.out_channels / g.groups < CHANNELS / 2)
+        return;
+    product = describe_tiled(&t, node, &g);
+    is_tiled = opencl_likes_tiles(b->dev);
+    if (is_tiled)
+        rate = opencl_tile_rate(b->dev, &product);
+    opencl_ways_add(out, "auto", "by rule", "float32", rate, 1);
+    if (opencl_winograd_possible(b, node, &g))
+        opencl_list_winograd(b, &g, rate, out);
+    if (is_tiled) {
+        opencl_list_mma(b->dev, &product, out);
+        opencl_list_tiles(b->dev, &product, out);
+        return;
+    }
+    for (size_t k = 0; k < BLOCKS; k++)
+        opencl_ways_add(out, blocks[k].name, "direct, blocked", "float32", rate, 1);
 }
 
 static const struct opencl_emitter emitters[] = {

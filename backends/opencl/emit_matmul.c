@@ -6,6 +6,8 @@
  * GPU row-major and padded, so that neighbouring work-items read side by side. What
  * cannot be packed and has no whole blocks of 8 takes the scalar kernel.
  */
+#include <string.h>
+
 #include "tile.h"
 
 #define COLUMNS 8
@@ -241,22 +243,29 @@ static void store_tile(struct opencl_build *b, const struct opencl_product *prod
     emit_store(b, t->node, t->product);
 }
 
-static he_status emit_tiled(struct opencl_build *b, const struct he_node *node,
-                            const struct product *p)
+static struct opencl_product describe_tiled(const struct product *p, const struct tiled *t)
 {
-    struct tiled t = { .node = node, .product = p };
     struct opencl_product product = { .m = p->m, .n = p->n, .k = p->k,
                                       .batch = he_shape_count(&p->batch),
                                       .a_along_depth = p->a_depth == 1,
                                       .b_along_depth = p->b_depth == 1 && p->b_column != 1,
                                       .load_a = load_a, .load_b = load_b, .store = store_tile,
-                                      .context = &t };
+                                      .context = t };
 
     /* All strides but 1 are m, n or k: with these multiples of 4, so is every quad's place. */
     if (p->k % 4 == 0 && (product.a_along_depth || p->m % 4 == 0))
         product.load_a_quad = load_a_quad;
     if (p->n % 4 == 0 && (!product.b_along_depth || p->k % 4 == 0))
         product.load_b_quad = load_b_quad;
+    return product;
+}
+
+static he_status emit_tiled(struct opencl_build *b, const struct he_node *node,
+                            const struct product *p)
+{
+    struct tiled t = { .node = node, .product = p };
+    struct opencl_product product = describe_tiled(p, &t);
+
     opencl_begin(b);
     t.a = opencl_read(b, p->a);
     t.b = opencl_read(b, p->b);
@@ -269,8 +278,12 @@ static he_status emit_tiled(struct opencl_build *b, const struct he_node *node,
 static he_status emit_product(struct opencl_build *b, const struct he_node *node,
                               const struct product *p)
 {
+    const char *way = opencl_way(b);
+
     if (p->m == 0 || p->n == 0 || he_shape_count(&p->batch) == 0 || p->k == 0)
         return opencl_refuse(node, "empty matrices are not done");
+    if (way && (strncmp(way, "tile-", 5) == 0 || strncmp(way, "mma-", 4) == 0))
+        return emit_tiled(b, node, p);
     if (opencl_likes_tiles(b->dev) && p->m * p->n * p->k >= TILE_WORK)
         return emit_tiled(b, node, p);
     if (b->graph->values[p->b].data && he_shape_count(&p->b_batch) == 1)
@@ -280,7 +293,8 @@ static he_status emit_product(struct opencl_build *b, const struct he_node *node
     return emit_scalar(b, node, p);
 }
 
-static he_status emit_gemm(struct opencl_build *b, const struct he_node *node)
+static he_status read_gemm(const struct opencl_build *b, const struct he_node *node,
+                           struct product *out)
 {
     const struct he_value *x = opencl_input(b, node, 0), *w = opencl_input(b, node, 1);
     bool a_turned = he_node_int(node, "transA", 0), b_turned = he_node_int(node, "transB", 0);
@@ -300,7 +314,8 @@ static he_status emit_gemm(struct opencl_build *b, const struct he_node *node)
     p.a_depth = a_turned ? p.m : 1;
     p.b_depth = b_turned ? 1 : p.n;
     p.b_column = b_turned ? p.k : 1;
-    return emit_product(b, node, &p);
+    *out = p;
+    return HE_OK;
 }
 
 static struct he_shape batch_of(const struct he_shape *shape)
@@ -311,7 +326,8 @@ static struct he_shape batch_of(const struct he_shape *shape)
     return out;
 }
 
-static he_status emit_matmul(struct opencl_build *b, const struct he_node *node)
+static he_status read_matmul(const struct opencl_build *b, const struct he_node *node,
+                             struct product *out)
 {
     const struct he_value *x = opencl_input(b, node, 0), *w = opencl_input(b, node, 1);
     const struct he_value *y = opencl_output(b, node, 0);
@@ -339,7 +355,40 @@ static he_status emit_matmul(struct opencl_build *b, const struct he_node *node)
         p.m *= he_shape_count(&p.a_batch);
         p.a_batch.rank = p.b_batch.rank = p.batch.rank = 0;
     }
-    return emit_product(b, node, &p);
+    *out = p;
+    return HE_OK;
+}
+
+static he_status emit_gemm(struct opencl_build *b, const struct he_node *node)
+{
+    struct product p;
+    he_status status = read_gemm(b, node, &p);
+
+    return status == HE_OK ? emit_product(b, node, &p) : status;
+}
+
+static he_status emit_matmul(struct opencl_build *b, const struct he_node *node)
+{
+    struct product p;
+    he_status status = read_matmul(b, node, &p);
+
+    return status == HE_OK ? emit_product(b, node, &p) : status;
+}
+
+void opencl_product_ways(struct opencl_build *b, const struct he_node *node,
+                         struct opencl_ways *out)
+{
+    struct opencl_product product;
+    struct product p;
+    he_status status = opencl_is(node, "Gemm") ? read_gemm(b, node, &p) : read_matmul(b, node, &p);
+
+    if (status != HE_OK || !opencl_likes_tiles(b->dev) || he_shape_count(&p.batch) == 0 ||
+        p.m * p.n * p.k < TILE_WORK)
+        return;
+    product = describe_tiled(&p, NULL);
+    opencl_ways_add(out, "auto", "by rule", "float32", opencl_tile_rate(b->dev, &product), 1);
+    opencl_list_mma(b->dev, &product, out);
+    opencl_list_tiles(b->dev, &product, out);
 }
 
 static const struct opencl_emitter emitters[] = {

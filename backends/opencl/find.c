@@ -22,6 +22,9 @@
 
 #define PLATFORMS_MAX 16
 #define PROBE_SECONDS 15
+/* cl_nv_device_attribute_query */
+#define COMPUTE_CAPABILITY_MAJOR_NV 0x4000
+#define COMPUTE_CAPABILITY_MINOR_NV 0x4001
 
 /* What the child sends. */
 struct report {
@@ -89,6 +92,10 @@ static bool describe(const struct opencl_api *cl, cl_device_id device, const cha
         (uint32_t)number_of(cl, device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
     out->local_bytes = number_of(cl, device, CL_DEVICE_LOCAL_MEM_SIZE, sizeof(cl_ulong));
     out->vendor = number_of(cl, device, CL_DEVICE_VENDOR_ID, sizeof(cl_uint));
+    if (out->vendor == OPENCL_VENDOR_NVIDIA)
+        out->capability =
+            (uint32_t)(10 * number_of(cl, device, COMPUTE_CAPABILITY_MAJOR_NV, sizeof(cl_uint)) +
+                       number_of(cl, device, COMPUTE_CAPABILITY_MINOR_NV, sizeof(cl_uint)));
     out->memory_bytes = number_of(cl, device, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(cl_ulong));
     out->largest_buffer = number_of(cl, device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(cl_ulong));
     out->has_fp64 = number_of(cl, device, CL_DEVICE_DOUBLE_FP_CONFIG, sizeof(cl_ulong)) != 0;

@@ -9,8 +9,6 @@
 
 extern const struct he_backend he_backend_opencl;
 
-#define VENDOR_NVIDIA 0x10de
-
 /*
  * OpenCL tells compute units and clock, not what a unit does in a cycle. NVIDIA's
  * have 128 float32 lanes, AMD's 64; a multiply-add counts as two. A processor is
@@ -22,7 +20,7 @@ static double fp32_peak(const struct opencl_found *found)
 
     if (found->is_cpu)
         return 2 * cycles;
-    return 2 * cycles * (found->vendor == VENDOR_NVIDIA ? 128 : 64);
+    return 2 * cycles * (found->vendor == OPENCL_VENDOR_NVIDIA ? 128 : 64);
 }
 
 static void describe(const struct opencl_found *found, struct he_device_info *out)

@@ -10,6 +10,7 @@
  *     instance.c   a program tied to memory; launching
  *     build.c      what emitters of kernels call
  *     text.c       growing text
+ *     variants.c   the ways of doing a task, for measuring
  *     emit_*.c     the emitters, a family of operators each
  *
  * A compile walks the region's tasks; emitters write kernels (text with all shapes
@@ -29,6 +30,7 @@
 /* --- Devices (find.c) --- */
 
 #define OPENCL_DEVICES_MAX 32
+#define OPENCL_VENDOR_NVIDIA 0x10de
 
 /* Plain data, so that it can come through a pipe. */
 struct opencl_found {
@@ -42,6 +44,7 @@ struct opencl_found {
     uint64_t local_bytes; /* local memory of a group */
     uint64_t memory_bytes, largest_buffer;
     uint64_t vendor;
+    uint32_t capability; /* of NVIDIA's: 80 is 8.0; 0 of others */
     char name[160], driver[160];
 };
 
@@ -56,6 +59,7 @@ he_status opencl_find_handles(const struct opencl_api *cl, const struct opencl_f
 struct opencl_device {
     struct he_allocator alloc;
     const struct opencl_found *found;
+    bool allow_fp16, allow_bf16; /* what products may be lowered to */
     uint64_t memory_cap;
     _Atomic uint64_t memory_used;
     /* OpenCL is started by the first buffer or program: until then an open device costs
@@ -156,11 +160,18 @@ struct opencl_program {
     size_t workspace_bytes, constant_bytes;
 };
 
+/* @ways: per task of the region, NULL or an entry of NULL: our own rules. */
 he_status opencl_program_create(struct opencl_device *dev, const struct he_region *region,
-                                struct opencl_program **out);
+                                const char *const *ways, struct opencl_program **out);
 void opencl_program_destroy(struct opencl_program *program);
 he_status opencl_task_supported(struct opencl_device *dev, const struct he_graph *graph,
                                 const struct he_task *task);
+
+/* --- Ways (variants.c) --- */
+
+he_status opencl_variants(struct opencl_device *dev, const struct he_graph *graph,
+                          const struct he_task *task, struct he_variant *out, size_t capacity,
+                          size_t *count);
 
 /* --- Instances (instance.c) --- */
 

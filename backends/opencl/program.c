@@ -108,7 +108,8 @@ static he_status build_source(struct opencl_program *program)
     return status;
 }
 
-static he_status emit_all(struct opencl_program *program, const uint32_t *slot_of)
+static he_status emit_all(struct opencl_program *program, const uint32_t *slot_of,
+                          const char *const *ways)
 {
     const struct he_region *region = program->region;
     struct opencl_build b = { .dev = program->dev, .graph = region->graph, .program = program,
@@ -119,6 +120,7 @@ static he_status emit_all(struct opencl_program *program, const uint32_t *slot_o
     for (uint32_t t = 0; t < region->task_count && status == HE_OK; t++) {
         b.task = &region->graph->tasks[region->tasks[t]];
         b.task_index = t;
+        b.way = ways ? ways[t] : NULL;
         status = opencl_emit_task(&b);
         if (b.temp_end > program->workspace_bytes)
             program->workspace_bytes = b.temp_end;
@@ -128,7 +130,7 @@ static he_status emit_all(struct opencl_program *program, const uint32_t *slot_o
 }
 
 he_status opencl_program_create(struct opencl_device *dev, const struct he_region *region,
-                                struct opencl_program **out)
+                                const char *const *ways, struct opencl_program **out)
 {
     struct opencl_program *program;
     uint32_t *slot_of;
@@ -153,7 +155,7 @@ he_status opencl_program_create(struct opencl_device *dev, const struct he_regio
     memset(slot_of, 0xff, region->graph->value_count * sizeof *slot_of);
     for (uint32_t k = 0; k < region->slot_count; k++)
         slot_of[region->slots[k].value] = k;
-    status = emit_all(program, slot_of);
+    status = emit_all(program, slot_of, ways);
     opencl_free(&dev->alloc, slot_of);
     if (status == HE_OK && program->kernel_count)
         status = build_source(program);

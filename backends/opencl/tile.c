@@ -15,6 +15,7 @@
 #define LL(x) ((long long)(x))
 
 struct tile {
+    const char *name; /* as a way */
     int rows, columns, depth;  /* of the tile, and of one panel */
     int item_rows, item_columns; /* of one work-item: multiples of 4 */
     int slices;                /* of the depth */
@@ -22,15 +23,17 @@ struct tile {
 };
 
 static const struct tile tiles[] = {
-    { 128, 128, 8, 8, 8, 1, 0.50, 0.85 },
-    { 64, 64, 16, 4, 4, 1, 0.30, 0.65 },
-    { 64, 64, 8, 4, 4, 2, 0.40, 0.60 },
-    { 32, 64, 16, 4, 4, 2, 0.27, 0.50 },
-    { 32, 32, 16, 4, 4, 4, 0.25, 0.45 },
-    { 32, 32, 8, 4, 4, 8, 0.35, 0.40 },
-    { 16, 32, 4, 4, 4, 16, 0.28, 0.32 },
-    { 4, 64, 4, 4, 4, 16, 0.18, 0.22 },
+    { "tile-128x128", 128, 128, 8, 8, 8, 1, 0.50, 0.85 },
+    { "tile-64x64", 64, 64, 16, 4, 4, 1, 0.30, 0.65 },
+    { "tile-64x64-s2", 64, 64, 8, 4, 4, 2, 0.40, 0.60 },
+    { "tile-32x64-s2", 32, 64, 16, 4, 4, 2, 0.27, 0.50 },
+    { "tile-32x32-s4", 32, 32, 16, 4, 4, 4, 0.25, 0.45 },
+    { "tile-32x32-s8", 32, 32, 8, 4, 4, 8, 0.35, 0.40 },
+    { "tile-16x32-s16", 16, 32, 4, 4, 4, 16, 0.28, 0.32 },
+    { "tile-4x64-s16", 4, 64, 4, 4, 4, 16, 0.18, 0.22 },
 };
+
+#define TILES (sizeof tiles / sizeof tiles[0])
 
 bool opencl_likes_tiles(const struct opencl_device *dev)
 {
@@ -45,7 +48,7 @@ static int64_t blocks(int64_t count, int64_t size)
     return (count + size - 1) / size;
 }
 
-/* Local memory, in float4: two panels of A and B for each slice; the slices' sums later. */
+/* Local memory, in float4: two panels of A and B for each slice; results later. */
 static int panel_pitch(int width, bool is_along_depth)
 {
     /* One more float4 keeps writes along the depth on different banks. */
@@ -55,10 +58,8 @@ static int panel_pitch(int width, bool is_along_depth)
 static int pool_size(const struct tile *t, const struct opencl_product *p)
 {
     int pitches = panel_pitch(t->rows, p->a_along_depth) + panel_pitch(t->columns, p->b_along_depth);
-    int panels = 2 * t->slices * t->depth * pitches;
-    int sums = t->slices > 1 ? t->slices * t->rows * t->columns / 4 : 0;
 
-    return panels > sums ? panels : sums;
+    return 2 * t->slices * t->depth * pitches;
 }
 
 static int slice_items(const struct tile *t)
@@ -80,21 +81,59 @@ static double predict(const struct tile *t, const struct opencl_product *p, uint
                                                            : 1.0 / t->alone);
 }
 
-static const struct tile *choose(const struct opencl_device *dev, const struct opencl_product *p)
+static bool fits(const struct tile *t, const struct opencl_product *p,
+                 const struct opencl_found *found)
+{
+    return (uint64_t)pool_size(t, p) * 16 <= found->local_bytes &&
+           (uint32_t)(slice_items(t) * t->slices) <= found->group_items;
+}
+
+static const struct tile *choose(const struct opencl_device *dev, const struct opencl_product *p,
+                                 const char *way)
 {
     const struct opencl_found *found = dev->found;
     const struct tile *best = NULL;
 
-    for (size_t k = 0; k < sizeof tiles / sizeof tiles[0]; k++) {
+    for (size_t k = 0; k < TILES; k++) {
         const struct tile *t = &tiles[k];
 
-        if ((uint64_t)pool_size(t, p) * 16 > found->local_bytes ||
-            (uint32_t)(slice_items(t) * t->slices) > found->group_items)
+        if (!fits(t, p, found))
             continue;
+        if (way && strcmp(way, t->name) == 0)
+            return t;
         if (!best || predict(t, p, found->units) < predict(best, p, found->units))
             best = t;
     }
     return best;
+}
+
+double opencl_tile_rate(const struct opencl_device *dev, const struct opencl_product *p)
+{
+    const struct tile *t = choose(dev, p, NULL);
+    double units = dev->found->units ? dev->found->units : 1;
+
+    return t ? (double)p->m * (double)p->n * (double)p->k * (double)p->batch /
+                   (units * predict(t, p, dev->found->units))
+             : 0;
+}
+
+void opencl_list_tiles(const struct opencl_device *dev, const struct opencl_product *p,
+                       struct opencl_ways *out)
+{
+    double best = opencl_tile_rate(dev, p), work;
+
+    work = (double)p->m * (double)p->n * (double)p->k * (double)p->batch /
+           (dev->found->units ? dev->found->units : 1);
+    for (size_t k = 0; k < TILES; k++) {
+        double rate;
+
+        if (!fits(&tiles[k], p, dev->found))
+            continue;
+        /* Half as fast by the model is not worth the time of measuring it. */
+        rate = work / predict(&tiles[k], p, dev->found->units);
+        if (rate >= 0.5 * best)
+            opencl_ways_add(out, tiles[k].name, "tiles", "float32", rate, 1);
+    }
 }
 
 /* --- The text --- */
@@ -209,8 +248,6 @@ static void put_begin(struct opencl_build *b, const struct tile *t, const struct
     int a_size = 2 * a->pitch * a->depth, b_size = 2 * x->pitch * x->depth;
 
     opencl_line(b, "__local float4 pool[%d];", pool_size(t, p));
-    if (t->slices > 1)
-        opencl_line(b, "__local float *partial = (__local float *)pool;");
     opencl_line(b, "const uint local_id = (uint)get_local_id(0);");
     opencl_line(b, "const uint item = local_id %% %du, slice = local_id / %du;", items, items);
     opencl_line(b, "const uint n0 = (uint)get_group_id(0) * %du, m0 = (uint)get_group_id(1) * %du;",
@@ -282,61 +319,69 @@ static void put_bounds(struct opencl_build *b, const struct tile *t, const struc
     opencl_line(b, "{");
 }
 
-/* Row and column inside the tile of element (r, c) of a work-item. */
-static void put_place(struct opencl_build *b, const struct tile *t)
+/* Rows of each work-item that go through the pool at a time: as many as it has room for. */
+static int rows_at_once(const struct tile *t, const struct opencl_product *p)
 {
-    opencl_line(b, "const uint i = r / 4u * %du + ty * 4u + r %% 4u;",
-                t->rows / (t->item_rows / 4));
-    opencl_line(b, "const uint j = c / 4u * %du + tx * 4u + c %% 4u;",
-                t->columns / (t->item_columns / 4));
+    int rows = t->item_rows;
+
+    while (rows > 1 && rows * (t->rows / t->item_rows) * t->columns / 4 * t->slices > pool_size(t, p))
+        rows /= 2;
+    return rows;
 }
 
+/*
+ * Results pass through local memory: there slices are summed, and from there neighbouring
+ * work-items store neighbouring elements (and read those of the tail), which from the registers would
+ * be four apart.
+ */
 static void put_results(struct opencl_build *b, const struct tile *t,
                         const struct opencl_product *p)
 {
-    opencl_line(b, "float t[%d];", t->item_rows * t->item_columns);
-    for (int r = 0; r < t->item_rows; r++)
-        for (int c = 0; c < t->item_columns / 4; c++)
-            opencl_line(b, "t[%d] = c%d_%d.x; t[%d] = c%d_%d.y; t[%d] = c%d_%d.z; t[%d] = c%d_%d.w;",
-                        r * t->item_columns + c * 4, r, c, r * t->item_columns + c * 4 + 1, r, c,
-                        r * t->item_columns + c * 4 + 2, r, c, r * t->item_columns + c * 4 + 3, r, c);
-    if (t->slices == 1) {
-        opencl_line(b, "#pragma unroll\nfor (uint r = 0; r < %du; r++)", t->item_rows);
-        opencl_line(b, "#pragma unroll\nfor (uint c = 0; c < %du; c++) {", t->item_columns);
-        put_place(b, t);
-        opencl_line(b, "const uint row = m0 + i, column = n0 + j;");
-        put_bounds(b, t, p);
-        opencl_line(b, "float acc = t[r * %du + c];", t->item_columns);
-        p->store(b, p);
-        opencl_line(b, "}\n}");
-        return;
+    int at_once = rows_at_once(t, p), row_items = t->rows / t->item_rows;
+    int size = at_once * row_items * t->columns, quads = t->item_columns / 4;
+    int items = slice_items(t) * t->slices;
+
+    opencl_line(b, "__local float *partial = (__local float *)pool;");
+    opencl_line(b, "const uint column = n0 + local_id %% %du;", t->columns);
+    opencl_line(b, "for (uint pass = 0; pass < %du; pass++) {", t->item_rows / at_once);
+    opencl_line(b, "__local float4 *to = pool + slice * %du + ty * %du + tx;", size / 4,
+                at_once * t->columns / 4);
+    for (int r = 0; r < t->item_rows; r++) {
+        if (r % at_once == 0)
+            opencl_line(b, "%sif (pass == %du) {", r ? "} else " : "", r / at_once);
+        for (int c = 0; c < quads; c++)
+            opencl_line(b, "to[%d] = c%d_%d;", r % at_once * t->columns / 4 + c * t->columns / 4 / quads,
+                        r, c);
     }
-    opencl_line(b, "#pragma unroll\nfor (uint r = 0; r < %du; r++)", t->item_rows);
-    opencl_line(b, "#pragma unroll\nfor (uint c = 0; c < %du; c++) {", t->item_columns);
-    put_place(b, t);
-    opencl_line(b, "partial[slice * %du + i * %du + j] = t[r * %du + c];\n}", t->rows * t->columns,
-                t->columns, t->item_columns);
-    opencl_line(b, "barrier(CLK_LOCAL_MEM_FENCE);");
-    opencl_line(b, "for (uint e = local_id; e < %du; e += %du) {", t->rows * t->columns,
-                slice_items(t) * t->slices);
-    opencl_line(b, "const uint row = m0 + e / %du, column = n0 + e %% %du;", t->columns, t->columns);
+    opencl_line(b, "}\nbarrier(CLK_LOCAL_MEM_FENCE);");
+    opencl_line(b, "for (uint e = local_id; e < %du; e += %du) {", size, items);
+    opencl_line(b, "const uint r = pass * %du + e / %du %% %du;", at_once, t->columns, at_once);
+    opencl_line(b, "const uint row = m0 + r / 4u * %du + e / %du * 4u + r %% 4u;",
+                t->rows / (t->item_rows / 4), t->columns * at_once);
     put_bounds(b, t, p);
     opencl_line(b, "float acc = partial[e];");
-    opencl_line(b, "#pragma unroll\nfor (uint s = 1; s < %du; s++) acc += partial[s * %du + e];",
-                t->slices, t->rows * t->columns);
+    if (t->slices > 1)
+        opencl_line(b, "#pragma unroll\nfor (uint s = 1; s < %du; s++) acc += partial[s * %du + e];",
+                    t->slices, size);
     p->store(b, p);
-    opencl_line(b, "}\n}");
+    opencl_line(b, "}\n}\nbarrier(CLK_LOCAL_MEM_FENCE);\n}");
 }
 
-he_status opencl_emit_product(struct opencl_build *b, const struct opencl_product *p)
+he_status opencl_emit_product(struct opencl_build *b, const struct opencl_product *product)
 {
-    const struct tile *t = choose(b->dev, p);
+    const char *way = opencl_way(b);
+    const struct tile *t = choose(b->dev, product, way);
+    struct opencl_product with_depth = *product;
+    const struct opencl_product *p = &with_depth;
     struct panel a, x;
     size_t items;
 
+    if (opencl_mma_possible(b->dev, product, way))
+        return opencl_emit_mma(b, product, way);
     if (!t)
         return he_error_set(HE_ERR_UNSUPPORTED, "%s: too little local memory for any tile",
                             b->dev->found->name);
+    with_depth.panel_depth = t->depth;
     a = describe(t, p, true);
     x = describe(t, p, false);
     items = (size_t)slice_items(t) * (size_t)t->slices;

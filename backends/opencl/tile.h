@@ -28,14 +28,63 @@ struct opencl_product {
     /* Writes lines that take "acc", the element at (row, column), a result. */
     void (*store)(struct opencl_build *b, const struct opencl_product *product);
     const void *context; /* the caller's */
+    /* Set by opencl_emit_product(): how far one panel goes along the depth, from a multiple of it. */
+    int panel_depth;
 };
 
 #define OPENCL_TILE_ROWS 128
-#define OPENCL_TILE_DEPTH 16 /* no panel is deeper, and each depth divides it */
 
 /* True when @dev is one that tiles are good for: a GPU, not the host's cores. */
 bool opencl_likes_tiles(const struct opencl_device *dev);
 /* After opencl_begin() and what loads and results need besides: the rest of the kernel, and the step. */
 he_status opencl_emit_product(struct opencl_build *b, const struct opencl_product *product);
+
+/* --- Ways (variants.c) --- */
+
+struct opencl_ways {
+    struct he_variant *out;
+    size_t capacity, count;
+};
+/* @rate: of the device's fp32 peak; @locality as in struct he_variant. Strings last for ever. */
+void opencl_ways_add(struct opencl_ways *ways, const char *name, const char *algorithm,
+                     const char *dtype, double rate, double locality);
+/* The way to do the convolution or product being written; NULL: by our own rules. For tests
+ * HETEROENGINE_OPENCL_WAY names one for all, where it is possible. */
+const char *opencl_way(const struct opencl_build *b);
+
+/* Of the device's peak, by the model, with the best tile. */
+double opencl_tile_rate(const struct opencl_device *dev, const struct opencl_product *product);
+void opencl_list_tiles(const struct opencl_device *dev, const struct opencl_product *product,
+                       struct opencl_ways *out);
+void opencl_conv_ways(struct opencl_build *b, const struct he_node *node, struct opencl_ways *out);
+void opencl_product_ways(struct opencl_build *b, const struct he_node *node,
+                         struct opencl_ways *out);
+
+/* --- Matrix units (mma.c) --- */
+
+/* @way names one of them, and the device has what it needs. */
+bool opencl_mma_possible(const struct opencl_device *dev, const struct opencl_product *product,
+                         const char *way);
+he_status opencl_emit_mma(struct opencl_build *b, const struct opencl_product *product,
+                          const char *way);
+void opencl_list_mma(const struct opencl_device *dev, const struct opencl_product *product,
+                     struct opencl_ways *out);
+
+/* --- Winograd (emit_winograd.c) --- */
+
+struct opencl_geometry {
+    int64_t batch, in_channels, out_channels, groups;
+    int64_t in_h, in_w, out_h, out_w, kernel_h, kernel_w;
+    int64_t stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
+    bool is_padded; /* some window leaves the input */
+};
+/* Weights are constant, 3x3, without strides and dilations. */
+bool opencl_winograd_possible(const struct opencl_build *b, const struct he_node *node,
+                              const struct opencl_geometry *g);
+/* F(@side x @side, 3x3): @side is 2 or 4. */
+he_status opencl_emit_winograd(struct opencl_build *b, const struct he_node *node,
+                               const struct opencl_geometry *g, int side);
+void opencl_list_winograd(const struct opencl_build *b, const struct opencl_geometry *g,
+                          double direct_rate, struct opencl_ways *out);
 
 #endif
