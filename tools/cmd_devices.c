@@ -57,6 +57,10 @@ static void put_pairs(const struct he_machine *machine)
                    machine->devices[a].id, machine->devices[b].id, pair.hand_over_s * 1e6,
                    pair.hand_over_spread * 100, machine->devices[a].id, pair.slowdown_compute,
                    machine->devices[b].id, pair.slowdown_memory);
+            if (he_machine_same_memory(machine, a, b))
+                printf("%s -> %s  results come from the other core's caches at %.3g GB/s +-%.0f %%\n",
+                       machine->devices[a].id, machine->devices[b].id, 1e-9 / pair.fetch_s,
+                       pair.fetch_spread * 100);
         }
     }
 }

@@ -99,10 +99,9 @@ static double border_seconds(const struct he_graph *graph, const struct he_task 
 /* Plans on several real devices that promise less than this much more turned out slower as
  * often as not (bench/guard). */
 #define CAUTION 0.05
-/* Out of one memory the second core also fetches from the first one's caches what the plan has for
- * nothing, and parts of tasks run slower than their share: on quiet cores plans that promised
- * 0.70 of one device's time took 1.3 times that. */
+/* Out of one memory, before anybody has measured what the cores cost each other; and after. */
 #define CAUTION_SIDE_BY_SIDE 0.5
+#define CAUTION_MEASURED 0.1
 
 /* A figure that is uncertain counts with its spread: on a machine whose cores are wanted by others the
  * wake-ups that take long are the ones that everybody waits for. */
@@ -134,8 +133,42 @@ static double memory_share(const struct he_cost *cost)
     return sum > 0 ? cost->memory_seconds / sum : 0;
 }
 
-static he_status add_company(const struct he_machine *machine, const struct he_cost *costs,
-                             struct he_problem *problem)
+/* Of a tensor that others made on another core, a task reads what it needs: a Slice its piece. */
+static he_status add_fetched_bytes(const struct he_graph *graph, struct he_problem *problem)
+{
+    double *bytes = he_arena_alloc(&problem->arena, problem->edge_count, sizeof *bytes);
+
+    problem->company->fetched_bytes = bytes;
+    if (!bytes)
+        return he_no_memory();
+    for (uint32_t e = 0; e < problem->edge_count; e++) {
+        const struct he_task *task = &graph->tasks[problem->edges[e].to];
+        double made = 0;
+
+        bytes[e] = problem->edges[e].bytes;
+        if (task->work.work_class != HE_WORK_MOVE)
+            continue;
+        for (uint32_t k = 0; k < task->output_count; k++)
+            made += value_bytes(&graph->values[task->outputs[k]]);
+        bytes[e] = fmin(bytes[e], made);
+    }
+    return HE_OK;
+}
+
+/* Seconds per byte; 0 where the two have other ways than their caches, or the same caches. */
+static double sure_fetch(const struct he_machine *machine, const struct he_problem *problem,
+                         uint32_t from, uint32_t to)
+{
+    struct he_machine_pair pair = he_machine_pair_at(machine, from, to);
+
+    if (!he_machine_same_memory(machine, from, to) ||
+        problem->devices[from].server == problem->devices[to].server)
+        return 0;
+    return pair.fetch_s * (1 + pair.fetch_spread);
+}
+
+static he_status add_company(const struct he_graph *graph, const struct he_machine *machine,
+                             const struct he_cost *costs, struct he_problem *problem)
 {
     uint32_t n = machine->device_count;
     size_t cells = (size_t)problem->task_count * n;
@@ -149,8 +182,10 @@ static he_status add_company(const struct he_machine *machine, const struct he_c
         return he_no_memory();
     company->slowdown_compute = he_arena_alloc(&problem->arena, (size_t)n * n, sizeof(double));
     company->slowdown_memory = he_arena_alloc(&problem->arena, (size_t)n * n, sizeof(double));
+    company->fetch_seconds = he_arena_alloc(&problem->arena, (size_t)n * n, sizeof(double));
     company->memory_share = he_arena_alloc(&problem->arena, cells, sizeof(double));
-    if (!company->slowdown_compute || !company->slowdown_memory || !company->memory_share)
+    if (!company->slowdown_compute || !company->slowdown_memory || !company->fetch_seconds ||
+        !company->memory_share)
         return he_no_memory();
     for (uint32_t a = 0; a < n; a++) {
         for (uint32_t b = 0; b < n; b++) {
@@ -160,15 +195,19 @@ static he_status add_company(const struct he_machine *machine, const struct he_c
             company->slowdown_memory[(size_t)a * n + b] = pair.slowdown_memory;
             if (a == b || machine->devices[a].is_simulated)
                 continue;
+            company->fetch_seconds[(size_t)a * n + b] = sure_fetch(machine, problem, a, b);
             /* The worker that sleeps, then the caller. */
             company->gather_seconds = fmax(company->gather_seconds, 2 * sure_hand_over(&pair));
             company->caution = CAUTION;
-            company->caution_side_by_side = CAUTION_SIDE_BY_SIDE;
+            company->caution_side_by_side =
+                fmax(company->caution_side_by_side, pair.source == HE_SOURCE_MEASURED
+                                                        ? CAUTION_MEASURED
+                                                        : CAUTION_SIDE_BY_SIDE);
         }
     }
     for (size_t k = 0; k < cells; k++)
         company->memory_share[k] = memory_share(&costs[k]);
-    return HE_OK;
+    return add_fetched_bytes(graph, problem);
 }
 
 static he_status fill(const struct he_graph *graph, const struct he_machine *machine,
@@ -219,11 +258,11 @@ static he_status fill(const struct he_graph *graph, const struct he_machine *mac
     he_cost_describe_devices(machine, problem);
     status = he_cost_describe_budgets(machine, problem);
     if (status == HE_OK)
-        status = add_company(machine, *costs, problem);
-    if (status == HE_OK)
         status = name_tasks(graph, problem);
     if (status == HE_OK)
         status = add_edges(graph, problem);
+    if (status == HE_OK)
+        status = add_company(graph, machine, *costs, problem);
     return status == HE_OK ? he_problem_index(problem) : status;
 }
 

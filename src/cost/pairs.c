@@ -29,7 +29,7 @@ static double slowdown(const struct he_cost_store *store, const char *name, cons
 static he_status apply_pair(const struct he_cost_store *store, const char *subject,
                             struct he_machine *machine, uint32_t from, uint32_t to)
 {
-    struct he_cost_figure warm, cold;
+    struct he_cost_figure warm, cold, fetch;
     struct he_machine_pair pair = { .source = HE_SOURCE_MEASURED };
 
     if (!he_cost_store_figure(store, "handover/warm", subject, &warm))
@@ -39,6 +39,12 @@ static he_status apply_pair(const struct he_cost_store *store, const char *subje
     /* The chain crosses the link once per hand-over: what the link costs is counted there. */
     pair.hand_over_s = fmax(0, cold.value - he_machine_transfer_seconds(machine, from, to, 0));
     pair.hand_over_spread = cold.spread;
+    if (he_cost_store_figure(store, "handover/byte", subject, &fetch)) {
+        pair.fetch_s = fetch.value;
+        pair.fetch_spread = fetch.spread;
+    } else {
+        pair.fetch_s = he_machine_pair_at(machine, from, to).fetch_s;
+    }
     pair.slowdown_compute = slowdown(store, "slowdown/compute", subject);
     pair.slowdown_memory = slowdown(store, "slowdown/memory", subject);
     return he_machine_set_pair(machine, from, to, &pair);

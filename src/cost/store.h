@@ -10,6 +10,7 @@
  *     weight/alpha, beta, gamma  of the score of ways (choice.h)
  *     link/latency, link/rate   seconds, bytes per second, from a device to a device
  *     handover/warm, /cold      seconds from a task's end to a task's start elsewhere
+ *     handover/byte             seconds per byte that lies in the other core's caches
  *     slowdown/compute, /memory times as long while the other device is busy
  *
  * A series gives a figure once it has HE_COST_MIN_SAMPLES: the median of the samples

@@ -5,7 +5,9 @@
  *   links      a small and a large copy between memories, both ways
  *   hand-over  a chain of tasks that changes device at every step, against the same
  *              chain on either device alone: warm, with tasks so short that the waiting
- *              thread still polls; cold, with tasks so long that it has gone to sleep
+ *              thread still polls; cold, staying so long that it has gone to sleep; and
+ *              out of one memory, with large tensors: what a byte costs that lies in the
+ *              other core's caches
  *   slowdown   a task alone, and while the other device is busy with the same
  *
  *   watts      of the processor packages at rest and under a product that computes, where
@@ -28,10 +30,17 @@
 #define HOPS 16 /* even: both devices get as many tasks */
 #define LINK_SMALL_BYTES 64
 #define LINK_LARGE_BYTES ((size_t)16 << 20)
-/* Longer than a waiting thread polls (src/exec/lane.c). */
-#define COLD_TASK_SECONDS 200e-6
-#define LARGEST_COLD_TENSOR (1 << 22)
+/* Longer than a waiting thread polls (src/exec/lane.c); with tensors so small that their way from
+ * cache to cache is next to nothing. */
+#define COLD_SECONDS 600e-6
+#define COLD_COLUMNS 1024
+#define LONGEST_STAY 1024
 #define LEAST_HAND_OVER 1e-8
+/* As large as the tensors between a net's layers are, and small enough for the second caches. */
+#define FETCH_COLUMNS (1 << 16)
+#define LEAST_FETCH 2e-12
+/* Who shares which cache changes under a virtual machine within seconds: samples lie apart. */
+#define FETCH_PAUSE_NS 40000000
 
 struct pair {
     struct he_engine *engine;
@@ -121,10 +130,11 @@ static void close_trio(struct trio *trio)
     he_probe_close(trio->on_b);
 }
 
-static he_status open_trio(const struct pair *pair, const char *op, int64_t columns,
+/* A chain that goes over HOPS times. */
+static he_status open_trio(const struct pair *pair, const char *op, uint32_t stay, int64_t columns,
                            struct trio *out)
 {
-    struct he_probe_shape shape = { op, HOPS, { pair->a, pair->b }, 1, columns };
+    struct he_probe_shape shape = { op, HOPS * stay, { pair->a, pair->b }, stay, 1, columns };
     he_status status;
 
     *out = (struct trio){ NULL, NULL, NULL };
@@ -140,76 +150,124 @@ static he_status open_trio(const struct pair *pair, const char *op, int64_t colu
     return status;
 }
 
-/* Both directions at once: a chain goes there and back. Between different memories the
- * link's part is in it too; the least of its latency is taken off where links are applied. */
+/* What one hop of @trio takes beside its tasks. */
+static he_status time_hop(const struct trio *trio, double *hop)
+{
+    double mixed, on_a, on_b;
+    he_status status = he_probe_run(trio->on_a, &on_a);
+
+    if (status == HE_OK)
+        status = he_probe_run(trio->mixed, &mixed);
+    if (status == HE_OK)
+        status = he_probe_run(trio->on_b, &on_b);
+    *hop = status == HE_OK ? (mixed - (on_a + on_b) / 2) / HOPS : 0;
+    return status;
+}
+
+/* Both directions at once: a chain goes there and back. */
+static he_status note_both(const struct pair *pair, const char *name, double value)
+{
+    he_status status = note(pair, name, pair->name, value);
+
+    /* Equal parts of one chip have one name for both ways. */
+    if (status == HE_OK && strcmp(pair->name, pair->turned) != 0)
+        status = note(pair, name, pair->turned, value);
+    return status;
+}
+
+/* Between different memories the link's part is in it too; the least of its latency is taken off
+ * where links are applied. */
 static he_status measure_chain(const struct pair *pair, const char *name, const char *op,
-                               int64_t columns)
+                               uint32_t stay, int64_t columns)
 {
     struct trio trio;
-    he_status status = open_trio(pair, op, columns, &trio);
+    he_status status = open_trio(pair, op, stay, columns, &trio);
 
     if (status != HE_OK)
         return status;
     for (int k = -WARM_UP_RUNS; k < SAMPLES && status == HE_OK; k++) {
-        double mixed, on_a, on_b, hop;
+        double hop;
 
-        status = he_probe_run(trio.on_a, &on_a);
-        if (status == HE_OK)
-            status = he_probe_run(trio.mixed, &mixed);
-        if (status == HE_OK)
-            status = he_probe_run(trio.on_b, &on_b);
-        if (status != HE_OK || k < 0)
-            continue;
-        hop = (mixed - (on_a + on_b) / 2) / HOPS;
-        hop = hop > LEAST_HAND_OVER ? hop : LEAST_HAND_OVER;
-        status = note(pair, name, pair->name, hop);
-        /* Equal parts of one chip have one name for both ways. */
-        if (status == HE_OK && strcmp(pair->name, pair->turned) != 0)
-            status = note(pair, name, pair->turned, hop);
+        status = time_hop(&trio, &hop);
+        if (status == HE_OK && k >= 0)
+            status = note_both(pair, name, hop > LEAST_HAND_OVER ? hop : LEAST_HAND_OVER);
     }
     close_trio(&trio);
     return status;
 }
 
-/* The size at which a task takes long enough on either device. */
-static he_status find_cold_size(const struct pair *pair, int64_t *columns)
+/* How many tasks in a row take long enough on either device. */
+static he_status find_cold_stay(const struct pair *pair, uint32_t *stay)
 {
+    double least = 1;
     he_status status = HE_OK;
 
-    for (*columns = 1 << 12; *columns < LARGEST_COLD_TENSOR; *columns *= 2) {
-        double least = 1;
+    for (int side = 0; side < 2 && status == HE_OK; side++) {
+        uint32_t device = side ? pair->b : pair->a;
+        struct he_probe_shape shape = { "Erf", HOPS, { device, device }, 1, 1, COLD_COLUMNS };
+        struct he_probe *probe;
 
-        for (int side = 0; side < 2 && status == HE_OK; side++) {
-            uint32_t device = side ? pair->b : pair->a;
-            struct he_probe_shape shape = { "Erf", 2, { device, device }, 1, *columns };
-            struct he_probe *probe;
-
-            status = he_probe_open(pair->engine, &shape, &probe);
-            if (status != HE_OK)
-                break;
-            for (int k = 0; k < 4 && status == HE_OK; k++) {
-                double seconds;
-
-                status = he_probe_run(probe, &seconds);
-                least = k > 0 && seconds / 2 < least ? seconds / 2 : least;
-            }
-            he_probe_close(probe);
-        }
-        if (status != HE_OK || least >= COLD_TASK_SECONDS)
+        status = he_probe_open(pair->engine, &shape, &probe);
+        if (status != HE_OK)
             break;
+        for (int k = 0; k < 4 && status == HE_OK; k++) {
+            double seconds;
+
+            status = he_probe_run(probe, &seconds);
+            least = k > 0 && seconds / HOPS < least ? seconds / HOPS : least;
+        }
+        he_probe_close(probe);
     }
+    *stay = COLD_SECONDS / least < LONGEST_STAY ? 1 + (uint32_t)(COLD_SECONDS / least) : LONGEST_STAY;
+    return status;
+}
+
+/* The same chain twice, with tensors of no size and with large ones: the difference is the way of
+ * the bytes from one core's caches to the other's. */
+static he_status measure_fetch(const struct pair *pair)
+{
+    struct trio small, large;
+    he_status status = open_trio(pair, "Relu", 1, 16, &small);
+
+    if (status != HE_OK)
+        return status;
+    status = open_trio(pair, "Relu", 1, FETCH_COLUMNS, &large);
+    if (status != HE_OK) {
+        close_trio(&small);
+        return status;
+    }
+    for (int k = -WARM_UP_RUNS; k < SAMPLES && status == HE_OK; k++) {
+        double message, hop, fetch;
+
+        if (k > 0)
+            nanosleep(&(struct timespec){ .tv_nsec = FETCH_PAUSE_NS }, NULL);
+        /* The first after a pause finds threads asleep and caches cold. */
+        status = time_hop(&large, &hop);
+        if (status == HE_OK)
+            status = time_hop(&small, &message);
+        if (status == HE_OK)
+            status = time_hop(&large, &hop);
+        if (status != HE_OK || k < 0)
+            continue;
+        fetch = (hop - message) / (FETCH_COLUMNS * sizeof(float));
+        status = note_both(pair, "handover/byte", fetch > LEAST_FETCH ? fetch : LEAST_FETCH);
+    }
+    close_trio(&small);
+    close_trio(&large);
     return status;
 }
 
 static he_status measure_hand_over(const struct pair *pair)
 {
-    int64_t columns;
-    he_status status = measure_chain(pair, "handover/warm", "Relu", 16);
+    uint32_t stay;
+    he_status status = measure_chain(pair, "handover/warm", "Relu", 1, 16);
 
     if (status == HE_OK)
-        status = find_cold_size(pair, &columns);
+        status = find_cold_stay(pair, &stay);
     if (status == HE_OK)
-        status = measure_chain(pair, "handover/cold", "Erf", columns);
+        status = measure_chain(pair, "handover/cold", "Erf", stay, COLD_COLUMNS);
+    if (status == HE_OK && he_machine_same_memory(pair->engine->machine, pair->a, pair->b))
+        status = measure_fetch(pair);
     return status;
 }
 
@@ -319,8 +377,8 @@ close_probes:
 static he_status measure_slowdowns(const struct pair *pair)
 {
     /* 113 MFLOP out of the second cache; 64 MB, more than the caches hold. */
-    static const struct he_probe_shape compute = { "MatMul", 1, { 0, 0 }, 384, 384 };
-    static const struct he_probe_shape memory = { "Relu", 1, { 0, 0 }, 4096, 2048 };
+    static const struct he_probe_shape compute = { "MatMul", 1, { 0, 0 }, 1, 384, 384 };
+    static const struct he_probe_shape memory = { "Relu", 1, { 0, 0 }, 1, 4096, 2048 };
     struct pair back = { pair->engine, pair->b, pair->a, pair->turned, pair->name };
     he_status status = measure_slowdown(pair, "slowdown/compute", &compute);
 
@@ -362,7 +420,7 @@ static he_status watts_over(struct he_probe *probe, double *watts)
 static he_status measure_watts(struct he_engine *engine, uint32_t device, double core_share,
                                const char *fingerprint)
 {
-    struct he_probe_shape shape = { "MatMul", 1, { device, device }, 384, 384 };
+    struct he_probe_shape shape = { "MatMul", 1, { device, device }, 1, 384, 384 };
     struct he_probe *probe;
     he_status status = he_probe_open(engine, &shape, &probe);
 

@@ -111,7 +111,7 @@ static he_status make_plan(struct he_probe *probe, struct he_engine *engine,
     }
     for (uint32_t t = 0; t < shape->task_count; t++) {
         placement.order[t] = t;
-        placement.device[t] = shape->devices[t % 2];
+        placement.device[t] = shape->devices[t / (shape->stay ? shape->stay : 1) % 2];
     }
     return he_plan_create_placed(graph, engine->machine, problem, costs, &placement,
                                  HE_OBJECTIVE_LATENCY, &engine->alloc, &probe->plan);

@@ -13,8 +13,9 @@ struct he_probe;
 /* What a probe's graph is: a chain of equal tasks. */
 struct he_probe_shape {
     const char *op;       /* "Relu", "Erf": one input; "MatMul": multiplies its input by itself */
-    uint32_t task_count;  /* task k runs on devices[k % 2] */
+    uint32_t task_count;
     uint32_t devices[2];
+    uint32_t stay; /* task k runs on devices[k / stay % 2]; 0: as 1 */
     int64_t rows, columns; /* of every tensor, float32 */
 };
 

@@ -69,10 +69,14 @@ double he_machine_transfer_seconds(const struct he_machine *machine, uint32_t fr
 /* A thread that sleeps is woken in about so long on a common machine (bench/overhead). */
 #define DEFAULT_HAND_OVER 40e-6
 #define SIMULATED_HAND_OVER 5e-6
+/* 2 GB/s, as between cores that share no cache; 10 GB/s where they do. */
+#define DEFAULT_FETCH 0.5e-9
 
 struct he_machine_pair he_machine_pair_at(const struct he_machine *machine, uint32_t first,
                                           uint32_t second)
 {
+    bool is_simulated;
+
     if (machine->pairs) {
         const struct he_machine_pair *pair =
             &machine->pairs[(size_t)first * machine->device_count + second];
@@ -80,10 +84,11 @@ struct he_machine_pair he_machine_pair_at(const struct he_machine *machine, uint
         if (pair->source != HE_SOURCE_ASSUMED)
             return *pair;
     }
+    is_simulated = machine->devices[first].is_simulated || machine->devices[second].is_simulated;
     /* What is assumed is meant to be on the safe side already: no spread on top. */
     return (struct he_machine_pair){
-        .hand_over_s = machine->devices[first].is_simulated || machine->devices[second].is_simulated
-                           ? SIMULATED_HAND_OVER : DEFAULT_HAND_OVER,
+        .hand_over_s = is_simulated ? SIMULATED_HAND_OVER : DEFAULT_HAND_OVER,
+        .fetch_s = is_simulated ? 0 : DEFAULT_FETCH,
         .slowdown_compute = 1, .slowdown_memory = 1 };
 }
 
@@ -185,6 +190,8 @@ static void write_pairs(const struct he_machine *machine, struct he_json_writer 
             he_json_string(json, "to", machine->devices[to].id);
             he_json_bool(json, "shares_memory", he_machine_same_memory(machine, from, to));
             he_json_double(json, "hand_over", pair.hand_over_s);
+            if (he_machine_same_memory(machine, from, to))
+                he_json_double(json, "fetch_seconds_per_byte", pair.fetch_s);
             he_json_double(json, "slowdown_compute", pair.slowdown_compute);
             he_json_double(json, "slowdown_memory", pair.slowdown_memory);
             he_json_string(json, "source", he_machine_source_name(pair.source));

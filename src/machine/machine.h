@@ -56,6 +56,9 @@ struct he_machine_pair {
     /* Times as long as alone a task on the first takes while the second is busy: one that
      * computes, one that moves memory. 1: they do not disturb each other. */
     double slowdown_compute, slowdown_memory;
+    /* Seconds per byte that the second reads of what the first made, out of one memory: from the
+     * other's caches. Beside what reading takes anyhow. */
+    double fetch_s, fetch_spread;
     enum he_machine_source source;
 };
 

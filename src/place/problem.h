@@ -50,6 +50,10 @@ struct he_place_company {
      * busy, 1 or more: one that computes, one that moves memory. */
     double *slowdown_compute, *slowdown_memory;
     double *memory_share; /* [task * device_count + device]: how much of the second it is, 0..1 */
+    /* [from * device_count + to]: what a byte costs the reader on to that a task on from has made,
+     * in the caches of other cores; 0 between memories, where links have it. NULL: nothing. */
+    double *fetch_seconds;
+    double *fetched_bytes; /* per edge: what the reader reads of its tensor; NULL: all of it */
     double gather_seconds; /* once, for a plan on several devices: threads to wake and wait for */
     /* By how much, relative, such a plan must promise to beat one on fewer devices: what
      * predictions of it are worth; and when two of its devices work side by side out of one memory. */

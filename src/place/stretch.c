@@ -4,7 +4,8 @@
  * is made as if they did not; then each task grows by the share of its time that
  * another device was busy, and the schedule is made again. Growing changes who meets
  * whom, so this is repeated a few times: a fixed point is not needed, the same answer for the
- * same question is.
+ * same question is. A task also takes longer by the bytes it reads that another core of its
+ * memory has made: they come from that core's caches.
  */
 #include <string.h>
 
@@ -17,6 +18,7 @@ struct stretch {
     const struct he_problem *p;
     const uint32_t *device, *order;
     uint32_t *lists, *list_start; /* tasks by device, as they follow each other */
+    double *base;                 /* per task where it runs: the problem's time, and fetching */
     double *time;                 /* the problem's, stretched where tasks are */
 };
 
@@ -49,6 +51,35 @@ static double loss(const struct he_problem *p, uint32_t task, uint32_t device, u
 
     return memory * (c->slowdown_memory[pair] - 1.0) +
            (1.0 - memory) * (c->slowdown_compute[pair] - 1.0);
+}
+
+static double fetching(const struct stretch *s, uint32_t task)
+{
+    const struct he_problem *p = s->p;
+    const struct he_place_company *c = p->company;
+    double seconds = 0.0;
+
+    for (uint32_t k = p->in_start[task]; c->fetch_seconds && k < p->in_start[task + 1]; k++) {
+        uint32_t e = p->in_edges[k], from = s->device[p->edges[e].from];
+
+        if (from != s->device[task])
+            seconds += c->fetch_seconds[(size_t)from * p->device_count + s->device[task]] *
+                       (c->fetched_bytes ? c->fetched_bytes[e] : p->edges[e].bytes);
+    }
+    return seconds;
+}
+
+static bool set_bases(struct stretch *s)
+{
+    bool any = false;
+
+    for (uint32_t t = 0; t < s->p->task_count; t++) {
+        double seconds = fetching(s, t);
+
+        s->base[t] = he_problem_time(s->p, t, s->device[t]) + seconds;
+        any |= seconds > 0.0;
+    }
+    return any;
 }
 
 static void make_lists(struct stretch *s)
@@ -86,7 +117,7 @@ static void add_meetings(struct stretch *s, const struct he_judge *judge, uint32
                       fmax(start, judge->start[s->lists[o]]);
         if (shared > 0.0)
             s->time[(size_t)t * p->device_count + j] +=
-                he_problem_time(p, t, j) * shared / (finish - start) * loss(p, t, j, other);
+                s->base[t] * shared / (finish - start) * loss(p, t, j, other);
     }
 }
 
@@ -97,7 +128,7 @@ static he_status run_stretched(struct stretch *s, struct he_judge *judge, bool w
     he_status status;
 
     for (uint32_t t = 0; t < p->task_count; t++)
-        s->time[(size_t)t * p->device_count + s->device[t]] = he_problem_time(p, t, s->device[t]);
+        s->time[(size_t)t * p->device_count + s->device[t]] = s->base[t];
     for (uint32_t j = 0; j < p->device_count; j++) {
         for (uint32_t other = 0; other < p->device_count; other++) {
             if (disturbs(p, j, other))
@@ -121,12 +152,11 @@ static void stretch_bottleneck(struct stretch *s, struct he_judge *judge, const 
 
         for (uint32_t k = s->list_start[j]; k < s->list_start[j + 1]; k++) {
             uint32_t t = s->lists[k];
-            double time = he_problem_time(p, t, j);
 
-            busy -= s->time[(size_t)t * p->device_count + j] - time;
+            busy -= s->time[(size_t)t * p->device_count + j] - s->base[t];
             for (uint32_t other = 0; other < p->device_count; other++) {
                 if (is_used[other] && disturbs(p, j, other))
-                    busy += time * loss(p, t, j, other);
+                    busy += s->base[t] * loss(p, t, j, other);
             }
         }
         judge->figures.bottleneck = fmax(judge->figures.bottleneck, busy);
@@ -182,7 +212,12 @@ he_status he_judge_stretch(struct he_judge *judge, const uint32_t *device, const
     }
     if (count_used(p, device, is_used) < 2)
         goto free_scratch;
-    if (any_disturbs(p, is_used)) {
+    s.base = he_arena_alloc(&scratch, p->task_count, sizeof *s.base);
+    if (!s.base) {
+        status = he_no_memory();
+        goto free_scratch;
+    }
+    if (set_bases(&s) || any_disturbs(p, is_used)) {
         s.lists = he_arena_alloc(&scratch, p->task_count, sizeof *s.lists);
         s.list_start = he_arena_alloc(&scratch, (size_t)p->device_count + 1, sizeof *s.list_start);
         s.time = he_arena_alloc(&scratch, p->task_count, p->device_count * sizeof *s.time);

@@ -265,7 +265,10 @@ static he_status widen_company(const struct he_problem *p, uint32_t like, struct
     company->slowdown_compute = widen_pairs(arena, company->slowdown_compute, width, like);
     company->slowdown_memory = widen_pairs(arena, company->slowdown_memory, width, like);
     company->memory_share = widen(arena, company->memory_share, p->task_count, width, like);
-    if (!company->slowdown_compute || !company->slowdown_memory || !company->memory_share)
+    if (company->fetch_seconds)
+        company->fetch_seconds = widen_pairs(arena, company->fetch_seconds, width, like);
+    if (!company->slowdown_compute || !company->slowdown_memory || !company->memory_share ||
+        (p->company->fetch_seconds && !company->fetch_seconds))
         return he_no_memory();
     return HE_OK;
 }

@@ -451,6 +451,7 @@ START_TEST(measured_links_replace_assumed_ones_and_not_given_ones)
     note(store, "link/rate", there, 40e9);
     note(store, "handover/warm", there, 5e-6);
     note(store, "handover/cold", there, 23e-6);
+    note(store, "handover/byte", there, 0.1e-9);
     note(store, "slowdown/memory", there, 0.9); /* noise */
     note(store, "slowdown/compute", there, 1.25);
     note(store, "link/latency", far, 9e-6);
@@ -466,6 +467,7 @@ START_TEST(measured_links_replace_assumed_ones_and_not_given_ones)
     ck_assert_double_eq_tol(link->bandwidth, 5e9, 1);
     /* What the link takes of the hand-over is the link's. */
     ck_assert_double_eq_tol(he_machine_pair_at(m, 0, 1).hand_over_s, 20e-6, 1e-10);
+    ck_assert_double_eq_tol(he_machine_pair_at(m, 0, 1).fetch_s, 0.1e-9, 1e-16);
     ck_assert_double_eq_tol(he_machine_pair_at(m, 0, 1).slowdown_compute, 1.25, 1e-6);
     ck_assert_double_eq(he_machine_pair_at(m, 0, 1).slowdown_memory, 1);
     ck_assert_int_eq(he_machine_pair_at(m, 1, 0).source, HE_SOURCE_ASSUMED);

@@ -172,6 +172,33 @@ START_TEST(a_task_is_slowed_while_it_has_company_and_no_longer)
 }
 END_TEST
 
+/* Bytes at 2 s each from a to b, at 1 s back; b's task reads only 3 of a large tensor. */
+START_TEST(what_lies_in_the_other_cores_caches_is_fetched)
+{
+    static const double computes[] = { 0, 0, 0 };
+    static const uint32_t there_and_back[] = { 0, 1, 0 }, together[] = { 0, 0, 0 };
+    double fetch[] = { 0, 2, 1, 0 }, read[] = { 3, 5 };
+    struct he_problem *p =
+        in_company("dev a node=1; dev b node=1; task x a=4 b=4; task y a=4 b=4; task z a=4 b=4;"
+                   "edge x y 100; edge y z 5", computes, 0);
+    struct he_schedule s;
+
+    for (int pair = 0; pair < 4; pair++)
+        p->company->slowdown_compute[pair] = p->company->slowdown_memory[pair] = 1;
+    p->company->fetch_seconds = fetch;
+    ck_assert_double_eq_tol(makespan_of(p, there_and_back, &s), 12 + 100 * 2 + 5, 1e-9);
+    ck_assert_double_eq_tol(s.bottleneck, 4 + 200, 1e-9);
+    p->company->fetched_bytes = read;
+    ck_assert_double_eq_tol(makespan_of(p, there_and_back, &s), 12 + 3 * 2 + 5, 1e-9);
+    ck_assert_double_eq_tol(s.finish[1] - s.start[1], 4 + 3 * 2, 1e-9);
+    ck_assert_double_eq_tol(makespan_of(p, together, &s), 12, 1e-9);
+    /* Beside somebody who is busy, fetching is slower as well: y alone has none. */
+    p->company->slowdown_compute[2] = 1.5;
+    ck_assert_double_eq_tol(makespan_of(p, there_and_back, &s), 12 + 3 * 2 + 5, 1e-9);
+    he_problem_destroy(p);
+}
+END_TEST
+
 START_TEST(devices_that_disturb_each_other_too_much_are_not_used_together)
 {
     static const double moves[] = { 1, 1 }, computes[] = { 0, 0 };
@@ -705,6 +732,7 @@ int main(void)
     tcase_add_loop_test(tc, schedule_is_the_one_worked_out_by_hand, 0, HE_COUNT(schedules));
     tcase_add_test(tc, tasks_side_by_side_take_longer);
     tcase_add_test(tc, a_task_is_slowed_while_it_has_company_and_no_longer);
+    tcase_add_test(tc, what_lies_in_the_other_cores_caches_is_fetched);
     tcase_add_test(tc, devices_that_disturb_each_other_too_much_are_not_used_together);
     tcase_add_test(tc, a_task_with_no_inputs_is_woken_by_nobody);
     tcase_add_test(tc, a_gain_that_is_too_small_to_believe_is_left);
