@@ -36,7 +36,7 @@ bench_gpu_kernels_SOURCES = bench/gpu_kernels.c tests/support/graph_builder.c \
 bench_gpu_kernels_CPPFLAGS = $(TEST_CPPFLAGS)
 bench_gpu_kernels_LDADD = libhe.la -lm
 
-EXTRA_DIST += bench/RESULTS.md bench/gpu bench/guard bench/latency bench/latency.py bench/overhead \
+EXTRA_DIST += bench/RESULTS.md bench/gpu bench/gpu_ways bench/guard bench/latency bench/latency.py bench/overhead \
 	bench/overhead_starpu.c bench/packing/packing bench/placement/README.md bench/placement/assignment \
 	bench/placement/import_dagbench.py bench/placement/import_dnn.py bench/placement/import_fjsp.py \
 	bench/placement/import_gap.py bench/placement/import_hyperdag.py \
