@@ -23,12 +23,15 @@ libhe_la_SOURCES += \
 	backends/opencl/fail.c \
 	backends/opencl/find.c \
 	backends/opencl/instance.c \
+	backends/opencl/kernel.c \
 	backends/opencl/mma.c \
 	backends/opencl/opencl.c backends/opencl/opencl.h \
 	backends/opencl/program.c \
 	backends/opencl/text.c \
 	backends/opencl/tile.c backends/opencl/tile.h \
-	backends/opencl/variants.c
+	backends/opencl/value.c \
+	backends/opencl/variants.c \
+	backends/opencl/walk.c
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_opencl_runtime

@@ -3,13 +3,24 @@
  * What emitters of kernels see. An emitter writes the kernels of one node:
  *
  *     opencl_begin(b);
- *     x = opencl_read(b, node->inputs[0]);       "x0" in the text
- *     opencl_line(b, "float r = x%d[o];", x);
+ *     x = opencl_read(b, node->inputs[0]);       0, the operand's number
+ *     opencl_line(b, "float r = X%d(o);", x);
  *     opencl_result(b, "o", "r");                the node's output, and the tail
  *     return opencl_end(b, count);
  *
  * The tail is the run of pointwise nodes that follows in the task: opencl_result() applies
  * it to the value while it is in a register, and stores what has to be stored.
+ * An operand may lie in memory as half or bfloat16 and is a float in registers. Its number k
+ * gives names in the text:
+ *
+ *     X3(i)         element i of operand 3
+ *     S3(i, v)      stores v as element i
+ *     T3 *          pointer into the operand; x3 is its first element, from3 x3's place in the buffer
+ *     L3(p, i)      element i behind such a pointer; P3(p, i, v) stores it
+ *     L3_4(p)       float4 at p (floats only); L3_8(p), L3_16(p) float8, float16
+ *     A3_4(p)       float4 at p, whose place in the buffer is a multiple of 4 elements
+ *
+ * Kernels that use x3 as a float pointer ask opencl_need_float32() first.
  * Elements are counted in 32 bits: opencl_begin() is only reached by nodes whose tensors fit.
  */
 #ifndef OPENCL_BUILD_H
@@ -88,17 +99,26 @@ static inline const struct he_value *opencl_output(const struct opencl_build *b,
                : NULL;
 }
 bool opencl_is(const struct he_node *node, const char *op);
-/* "float", "long"; NULL for types kernels do not compute with on this device. */
+/* The type a kernel computes with: "float" (of the 16-bit floats too), "long"; NULL for types
+ * kernels do not compute with on this device. */
 const char *opencl_type(const struct opencl_build *b, enum he_dtype dtype);
 /* Unsigned type of so many bytes, for moving; NULL when there is none. */
 const char *opencl_bits_type(size_t bytes);
-/* Everything float32 (omitted ones aside), or HE_ERR_UNSUPPORTED. */
+/* Computed with as "float". */
+static inline bool opencl_is_float(enum he_dtype dtype)
+{
+    return dtype == HE_FLOAT32 || dtype == HE_FLOAT16 || dtype == HE_BFLOAT16;
+}
+/* Every input opencl_is_float() (omitted ones aside), or HE_ERR_UNSUPPORTED. For kernels that
+ * touch operands through their macros only. */
 he_status opencl_need_float(const struct opencl_build *b, const struct he_node *node);
+/* Every input float32: for kernels that touch operands as pointers to float. */
+he_status opencl_need_float32(const struct opencl_build *b, const struct he_node *node);
 /* "Conv: @why", HE_ERR_UNSUPPORTED. */
 he_status opencl_refuse(const struct he_node *node, const char *format, ...) HE_PRINTF(2, 3);
 /* Contents of a constant list of integers; false when it is no constant. */
 bool opencl_ints(const struct he_value *value, int64_t *out, size_t capacity, size_t *count);
-/* Element @k of a float32 constant. */
+/* Element @k of a constant that opencl_is_float(). */
 float opencl_float(const struct he_value *value, size_t k);
 /* Row-major strides. */
 void opencl_strides(const struct he_shape *shape, int64_t *out);
@@ -108,7 +128,7 @@ int64_t opencl_product(const struct he_shape *shape, uint32_t from, uint32_t to)
 /* --- Writing a kernel --- */
 
 void opencl_begin(struct opencl_build *b);
-/* Operand numbers: "x%d" in the text, of the value's own type. */
+/* Operand numbers, see above; of the value's own type. */
 int opencl_read(struct opencl_build *b, uint32_t value);
 int opencl_write(struct opencl_build *b, uint32_t value);
 /* The same as raw bits of the element's size. */
@@ -131,6 +151,8 @@ void opencl_broadcast_index(struct opencl_build *b, const struct he_shape *out,
 /* One work-item for each of @count ("uint o" is its number; none beyond). */
 void opencl_begin_each(struct opencl_build *b, int64_t count);
 he_status opencl_end_each(struct opencl_build *b, int64_t count);
+/* What kernels of any program may use: to_bfloat(), round_half(), round_bfloat(). */
+void opencl_put_prelude(const struct opencl_device *dev, struct opencl_text *text);
 /* Any shape; global sizes are rounded up to local ones. */
 he_status opencl_end(struct opencl_build *b, uint32_t dimensions, const size_t *global,
                      const size_t *local);

@@ -135,9 +135,9 @@ static he_status emit_blocked(struct opencl_build *b, const struct he_node *node
     opencl_line(b, "const uint n = (uint)get_global_id(2);");
     opencl_line(b, "const uint c0 = gb / %lldu * %lldu, m0 = gb / %lldu * %lldu + gb %% %lldu * %du;",
                 LL(blocks), LL(in_group), LL(blocks), LL(per_group), LL(blocks), channels);
-    opencl_line(b, "__global const float *xc = x%d + (n * %lldu + c0) * %lldu;", x,
+    opencl_line(b, "__global const T%d *xc = x%d + (n * %lldu + c0) * %lldu;", x, x,
                 LL(g->in_channels), LL(g->in_h * g->in_w));
-    opencl_line(b, "__global const float *wc = x%d + gb * %lldu;", w, LL(depth * channels));
+    opencl_line(b, "__global const T%d *wc = x%d + gb * %lldu;", w, w, LL(depth * channels));
     for (int p = 0; p < pixel_count; p++) {
         opencl_line(b, "const uint p%d = min(first + %lluu, %lluu);", p,
                     (unsigned long long)(items * (size_t)p), (unsigned long long)(pixels - 1));
@@ -151,22 +151,22 @@ static he_status emit_blocked(struct opencl_build *b, const struct he_node *node
     }
     opencl_line(b, "for (uint c = 0; c < %lldu; c++) {", LL(in_group));
     if (is_plain) {
-        opencl_line(b, "const float%d wv = vload%d(0, wc);", channels, channels);
+        opencl_line(b, "const float%d wv = L%d_%d(wc);", channels, w, channels);
         for (int p = 0; p < pixel_count; p++)
-            opencl_line(b, "s%d += xc[b%d] * wv;", p, p);
+            opencl_line(b, "s%d += L%d(xc, b%d) * wv;", p, x, p);
         opencl_line(b, "wc += %d;", channels);
     } else {
         opencl_line(b, "for (int ky = 0; ky < %lld; ky++) for (int kx = 0; kx < %lld; kx++) {",
                     LL(g->kernel_h), LL(g->kernel_w));
-        opencl_line(b, "const float%d wv = vload%d(0, wc);", channels, channels);
+        opencl_line(b, "const float%d wv = L%d_%d(wc);", channels, w, channels);
         for (int p = 0; p < pixel_count; p++) {
             opencl_line(b, "{ const int y = iy%d + ky * %lld, x = ix%d + kx * %lld;", p,
                         LL(g->dilation_h), p, LL(g->dilation_w));
             if (g->is_padded)
-                opencl_line(b, "const float v = (uint)y < %lldu && (uint)x < %lldu ? xc[y * %lld + x] : "
-                               "0.0f;", LL(g->in_h), LL(g->in_w), LL(g->in_w));
+                opencl_line(b, "const float v = (uint)y < %lldu && (uint)x < %lldu ? L%d(xc, y * %lld + x) "
+                               ": 0.0f;", LL(g->in_h), LL(g->in_w), x, LL(g->in_w));
             else
-                opencl_line(b, "const float v = xc[y * %lld + x];", LL(g->in_w));
+                opencl_line(b, "const float v = L%d(xc, y * %lld + x);", x, LL(g->in_w));
             opencl_line(b, "s%d += v * wv; }", p);
         }
         opencl_line(b, "wc += %d;\n}", channels);
@@ -184,7 +184,7 @@ static he_status emit_blocked(struct opencl_build *b, const struct he_node *node
                     LL(per_group));
     opencl_line(b, "float acc = r[j * %du + k];", channels);
     if (opencl_input(b, node, 2))
-        opencl_line(b, "acc += x%d[m];", opencl_read(b, node->inputs[2]));
+        opencl_line(b, "acc += X%d(m);", opencl_read(b, node->inputs[2]));
     opencl_line(b, "const uint o = (n * %lldu + m) * %lldu + p;", LL(g->out_channels), LL(pixels));
     opencl_result(b, "o", "acc");
     opencl_line(b, "}\n}");
@@ -232,14 +232,14 @@ static void load_weight(struct opencl_build *b, const struct opencl_product *pro
 {
     const struct tiled *t = product->context;
 
-    opencl_line(b, "v = x%d[(z * %lldu + k) * %lldu + m];", t->w, LL(product->k), LL(t->rows));
+    opencl_line(b, "v = X%d((z * %lldu + k) * %lldu + m);", t->w, LL(product->k), LL(t->rows));
 }
 
 static void load_weight_quad(struct opencl_build *b, const struct opencl_product *product)
 {
     const struct tiled *t = product->context;
 
-    opencl_line(b, "q = *(__global const float4 *)(x%d + (z * %lldu + k) * %lldu + m);", t->w,
+    opencl_line(b, "q = A%d_4(x%d + (z * %lldu + k) * %lldu + m);", t->w, t->w,
                 LL(product->k), LL(t->rows));
 }
 
@@ -249,9 +249,9 @@ static void load_pixel_quad(struct opencl_build *b, const struct opencl_product 
     const struct tiled *t = product->context;
 
     opencl_line(b, "const uint image = n / %lldu, at = n %% %lldu;", LL(t->pixels), LL(t->pixels));
-    opencl_line(b, "__global const float *p = x%d + ((image * %lldu + z * %lldu + k) * %lldu + at);",
-                t->x, LL(t->g->in_channels), LL(t->in_group), LL(t->pixels));
-    opencl_line(b, "q = (from%d & 3u) == 0u ? *(__global const float4 *)p : vload4(0, p);", t->x);
+    opencl_line(b, "__global const T%d *p = x%d + ((image * %lldu + z * %lldu + k) * %lldu + at);",
+                t->x, t->x, LL(t->g->in_channels), LL(t->in_group), LL(t->pixels));
+    opencl_line(b, "q = (from%d & 3u) == 0u ? A%d_4(p) : L%d_4(p);", t->x, t->x, t->x);
 }
 
 /* Pixel n of the batch at kernel place and channel k. Where panels do not cross kernel places, the
@@ -271,7 +271,7 @@ static void load_pixel(struct opencl_build *b, const struct opencl_product *prod
                 LL(g->out_w), LL(g->stride_w), LL(g->pad_w), LL(g->kernel_w), LL(g->dilation_w));
     if (g->is_padded)
         opencl_line(b, "if ((uint)y < %lldu && (uint)x < %lldu)", LL(g->in_h), LL(g->in_w));
-    opencl_line(b, "v = x%d[((image * %lldu + z * %lldu + c) * %lldu + (uint)y) * %lldu + (uint)x];",
+    opencl_line(b, "v = X%d(((image * %lldu + z * %lldu + c) * %lldu + (uint)y) * %lldu + (uint)x);",
                 t->x, LL(g->in_channels), LL(t->in_group), LL(g->in_h), LL(g->in_w));
 }
 
@@ -283,7 +283,7 @@ static void store_pixel(struct opencl_build *b, const struct opencl_product *pro
                 LL(t->pixels));
     opencl_line(b, "const uint channel = z * %lldu + row;", LL(t->per_group));
     if (opencl_input(b, t->node, 2))
-        opencl_line(b, "acc += x%d[channel];", opencl_read(b, t->node->inputs[2]));
+        opencl_line(b, "acc += X%d(channel);", opencl_read(b, t->node->inputs[2]));
     opencl_line(b, "const uint o = (image * %lldu + channel) * %lldu + p;", LL(t->g->out_channels),
                 LL(t->pixels));
     opencl_result(b, "o", "acc");
@@ -340,12 +340,12 @@ static he_status emit_plain(struct opencl_build *b, const struct he_node *node,
                 LL(g->out_channels), LL(g->out_h * g->out_w * g->out_channels));
     opencl_line(b, "const int iy = (int)oy * %lld - %lld, ix = (int)ox * %lld - %lld;",
                 LL(g->stride_h), LL(g->pad_h), LL(g->stride_w), LL(g->pad_w));
-    opencl_line(b, "__global const float *xc = x%d + (n * %lldu + m / %lldu * %lldu) * %lldu;", x,
+    opencl_line(b, "__global const T%d *xc = x%d + (n * %lldu + m / %lldu * %lldu) * %lldu;", x, x,
                 LL(g->in_channels), LL(per_group), LL(in_group), LL(g->in_h * g->in_w));
-    opencl_line(b, "__global const float *wc = x%d + m * %lldu;", w,
+    opencl_line(b, "__global const T%d *wc = x%d + m * %lldu;", w, w,
                 LL(in_group * g->kernel_h * g->kernel_w));
     if (opencl_input(b, node, 2))
-        opencl_line(b, "float acc = x%d[m];", opencl_read(b, node->inputs[2]));
+        opencl_line(b, "float acc = X%d(m);", opencl_read(b, node->inputs[2]));
     else
         opencl_line(b, "float acc = 0.0f;");
     opencl_line(b, "for (uint c = 0; c < %lldu; c++)", LL(in_group));
@@ -355,8 +355,8 @@ static he_status emit_plain(struct opencl_build *b, const struct he_node *node,
                 LL(g->dilation_w));
     if (g->is_padded)
         opencl_line(b, "if ((uint)y < %lldu && (uint)x < %lldu)", LL(g->in_h), LL(g->in_w));
-    opencl_line(b, "acc += xc[((int)c * %lld + y) * %lld + x] * wc[((int)c * %lld + ky) * %lld + kx];",
-                LL(g->in_h), LL(g->in_w), LL(g->kernel_h), LL(g->kernel_w));
+    opencl_line(b, "acc += L%d(xc, ((int)c * %lld + y) * %lld + x) * L%d(wc, ((int)c * %lld + ky) * %lld + kx);",
+                x, LL(g->in_h), LL(g->in_w), w, LL(g->kernel_h), LL(g->kernel_w));
     opencl_line(b, "}");
     opencl_result(b, "o", "acc");
     return opencl_end_each(b, count);
@@ -388,12 +388,12 @@ static he_status emit_transposed(struct opencl_build *b, const struct he_node *n
     opencl_line(b, "const uint m = o / %lldu %% %lldu, n = o / %lldu, g = m / %lldu;",
                 LL(g.out_h * g.out_w), LL(g.out_channels), LL(g.out_h * g.out_w * g.out_channels),
                 LL(per_group));
-    opencl_line(b, "__global const float *xc = x%d + (n * %lldu + g * %lldu) * %lldu;", x,
+    opencl_line(b, "__global const T%d *xc = x%d + (n * %lldu + g * %lldu) * %lldu;", x, x,
                 LL(g.in_channels), LL(in_group), LL(g.in_h * g.in_w));
-    opencl_line(b, "__global const float *wc = x%d + (g * %lldu + m %% %lldu) * %lldu;", w,
+    opencl_line(b, "__global const T%d *wc = x%d + (g * %lldu + m %% %lldu) * %lldu;", w, w,
                 LL(in_group * per_group), LL(per_group), LL(g.kernel_h * g.kernel_w));
     if (opencl_input(b, node, 2))
-        opencl_line(b, "float acc = x%d[m];", opencl_read(b, node->inputs[2]));
+        opencl_line(b, "float acc = X%d(m);", opencl_read(b, node->inputs[2]));
     else
         opencl_line(b, "float acc = 0.0f;");
     opencl_line(b, "for (int ky = 0; ky < %lld; ky++) {", LL(g.kernel_h));
@@ -405,8 +405,8 @@ static he_status emit_transposed(struct opencl_build *b, const struct he_node *n
                 LL(g.dilation_w), LL(g.stride_w));
     opencl_line(b, "if (tx < 0 || tx %% %lld || x >= %lld) continue;", LL(g.stride_w), LL(g.in_w));
     opencl_line(b, "for (int c = 0; c < %lld; c++)", LL(in_group));
-    opencl_line(b, "acc += xc[(c * %lld + y) * %lld + x] * wc[c * %lld + ky * %lld + kx];",
-                LL(g.in_h), LL(g.in_w), LL(per_group * g.kernel_h * g.kernel_w), LL(g.kernel_w));
+    opencl_line(b, "acc += L%d(xc, (c * %lld + y) * %lld + x) * L%d(wc, c * %lld + ky * %lld + kx);",
+                x, LL(g.in_h), LL(g.in_w), w, LL(per_group * g.kernel_h * g.kernel_w), LL(g.kernel_w));
     opencl_line(b, "}\n}");
     opencl_result(b, "o", "acc");
     return opencl_end_each(b, count);

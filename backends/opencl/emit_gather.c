@@ -22,7 +22,7 @@ static he_status read_nodes(const struct opencl_build *b, const struct he_node *
 
 static void emit_index(struct opencl_build *b, int indices, const char *at, int64_t dim)
 {
-    opencl_line(b, "long k = (long)x%d[%s];\nif (k < 0) k += %lldL;", indices, at, LL(dim));
+    opencl_line(b, "long k = (long)X%d(%s);\nif (k < 0) k += %lldL;", indices, at, LL(dim));
     opencl_line(b, "k = k < 0 ? 0 : k > %lldL ? %lldL : k;", LL(dim - 1), LL(dim - 1));
 }
 
@@ -45,7 +45,7 @@ static he_status emit_gather(struct opencl_build *b, const struct he_node *node)
     opencl_line(b, "const uint i = o %% %lldu, j = o / %lldu %% %lldu, a = o / %lldu;", LL(inner),
                 LL(inner), LL(index_count), LL(inner * index_count));
     emit_index(b, indices, "j", x->shape.dims[axis]);
-    opencl_line(b, "x%d[o] = x%d[(a * %lldu + (uint)k) * %lldu + i];", out, in,
+    opencl_line(b, "S%d(o, X%d((a * %lldu + (uint)k) * %lldu + i));", out, in,
                 LL(x->shape.dims[axis]), LL(inner));
     return opencl_end_each(b, count);
 }
@@ -72,7 +72,7 @@ static he_status emit_elements(struct opencl_build *b, const struct he_node *nod
     out = opencl_write_bits(b, node->outputs[0]);
     opencl_offset(b, "base", "o", y->rank, y->dims, strides, 0);
     emit_index(b, indices, "o", x->shape.dims[axis]);
-    opencl_line(b, "x%d[o] = x%d[base + (int)k * %lld];", out, in, LL(stride));
+    opencl_line(b, "S%d(o, X%d(base + (int)k * %lld));", out, in, LL(stride));
     return opencl_end_each(b, count);
 }
 

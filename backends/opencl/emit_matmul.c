@@ -79,11 +79,11 @@ static void emit_gemm_bias(struct opencl_build *b, const struct he_node *node)
 
     if (!opencl_is(node, "Gemm") || !c || he_node_float(node, "beta", 1) == 0)
         return;
-    opencl_text_printf(&b->body, "acc += %s * x%d[",
+    opencl_text_printf(&b->body, "acc += %s * X%d(",
                        opencl_literal(he_node_float(node, "beta", 1), beta),
                        opencl_read(b, node->inputs[2]));
     opencl_broadcast_index(b, &opencl_output(b, node, 0)->shape, &c->shape, "o");
-    opencl_line(b, "];");
+    opencl_line(b, ");");
 }
 
 /* acc is what the rows and columns gave. */
@@ -131,13 +131,13 @@ static he_status emit_vector(struct opencl_build *b, const struct he_node *node,
     }
     emit_head(b, p, blocks, row_blocks, rows);
     batch_offset(b, "zb", &p->batch, &p->b_batch, p->k * p->n);
-    opencl_line(b, "__global const float *w = x%d + zb + cb * %lldu;", w, LL(block_stride));
+    opencl_line(b, "__global const T%d *w = x%d + zb + cb * %lldu;", w, w, LL(block_stride));
     for (int r = 0; r < rows; r++)
         opencl_line(b, "float8 s%d = 0.0f;", r);
     opencl_line(b, "for (uint k = 0; k < %lldu; k++) {", LL(p->k));
-    opencl_line(b, "const float8 v = vload8(0, w);");
+    opencl_line(b, "const float8 v = L%d_8(w);", w);
     for (int r = 0; r < rows; r++)
-        opencl_line(b, "s%d += x%d[a%d + k * %lldu] * v;", r, x, r, LL(p->a_depth));
+        opencl_line(b, "s%d += X%d(a%d + k * %lldu) * v;", r, x, r, LL(p->a_depth));
     opencl_line(b, "w += %lldu;\n}", LL(depth_stride));
     opencl_line(b, "float t[%lld];", LL(rows * COLUMNS));
     for (int r = 0; r < rows; r++)
@@ -172,10 +172,10 @@ static he_status emit_scalar(struct opencl_build *b, const struct he_node *node,
     opencl_line(b, "float s[%lld];", LL(rows));
     opencl_line(b, "for (uint i = 0; i < %lldu; i++) s[i] = 0.0f;", LL(rows));
     opencl_line(b, "for (uint k = 0; k < %lldu; k++) {", LL(p->k));
-    opencl_line(b, "const float v = x%d[zb + k * %lldu + cb * %lldu];", w, LL(p->b_depth),
+    opencl_line(b, "const float v = X%d(zb + k * %lldu + cb * %lldu);", w, LL(p->b_depth),
                 LL(p->b_column));
     for (int r = 0; r < rows; r++)
-        opencl_line(b, "s[%d] += x%d[a%d + k * %lldu] * v;", r, x, r, LL(p->a_depth));
+        opencl_line(b, "s[%d] += X%d(a%d + k * %lldu) * v;", r, x, r, LL(p->a_depth));
     opencl_line(b, "}\nfor (uint i = 0; i < %lldu; i++) {", LL(rows));
     opencl_line(b, "const uint row = rb * %lldu + i;", LL(rows));
     opencl_line(b, "if (row >= %lldu) break;", LL(p->m));
@@ -199,7 +199,7 @@ static void load_a(struct opencl_build *b, const struct opencl_product *product)
 {
     const struct tiled *t = product->context;
 
-    opencl_line(b, "v = x%d[za + m * %lldu + k * %lldu];", t->a, LL(t->product->a_row),
+    opencl_line(b, "v = X%d(za + m * %lldu + k * %lldu);", t->a, LL(t->product->a_row),
                 LL(t->product->a_depth));
 }
 
@@ -207,7 +207,7 @@ static void load_b(struct opencl_build *b, const struct opencl_product *product)
 {
     const struct tiled *t = product->context;
 
-    opencl_line(b, "v = x%d[zb + k * %lldu + n * %lldu];", t->b, LL(t->product->b_depth),
+    opencl_line(b, "v = X%d(zb + k * %lldu + n * %lldu);", t->b, LL(t->product->b_depth),
                 LL(t->product->b_column));
 }
 
@@ -215,14 +215,15 @@ static void load_b(struct opencl_build *b, const struct opencl_product *product)
  * multiple of 16 bytes. */
 static void put_quad(struct opencl_build *b, int operand)
 {
-    opencl_line(b, "q = (from%d & 3u) == 0u ? *(__global const float4 *)p : vload4(0, p);", operand);
+    opencl_line(b, "q = (from%d & 3u) == 0u ? A%d_4(p) : L%d_4(p);", operand, operand,
+                operand);
 }
 
 static void load_a_quad(struct opencl_build *b, const struct opencl_product *product)
 {
     const struct tiled *t = product->context;
 
-    opencl_line(b, "__global const float *p = x%d + za + m * %lldu + k * %lldu;", t->a,
+    opencl_line(b, "__global const T%d *p = x%d + za + m * %lldu + k * %lldu;", t->a, t->a,
                 LL(t->product->a_row), LL(t->product->a_depth));
     put_quad(b, t->a);
 }
@@ -231,7 +232,7 @@ static void load_b_quad(struct opencl_build *b, const struct opencl_product *pro
 {
     const struct tiled *t = product->context;
 
-    opencl_line(b, "__global const float *p = x%d + zb + k * %lldu + n * %lldu;", t->b,
+    opencl_line(b, "__global const T%d *p = x%d + zb + k * %lldu + n * %lldu;", t->b, t->b,
                 LL(t->product->b_depth), LL(t->product->b_column));
     put_quad(b, t->b);
 }

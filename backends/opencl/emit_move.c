@@ -31,7 +31,7 @@ static he_status emit_box(struct opencl_build *b, uint32_t from, uint32_t to,
     out = opencl_write_bits(b, to);
     opencl_offset(b, "f", "o", box->rank, box->dims, box->from, box->from_base);
     opencl_offset(b, "t", "o", box->rank, box->dims, box->to, box->to_base);
-    opencl_line(b, "x%d[t] = x%d[f];", out, in);
+    opencl_line(b, "S%d(t, X%d(f));", out, in);
     return opencl_end_each(b, count);
 }
 
@@ -355,27 +355,27 @@ static he_status emit_pad(struct opencl_build *b, const struct he_node *node)
         else if (!is_constant)
             opencl_line(b, "c%u = ((c%u %% %lld) + %lld) %% %lld;", d, d, LL(dim), LL(dim), LL(dim));
     }
-    opencl_text_printf(&b->body, "x%d[o] = ", out);
+    opencl_text_printf(&b->body, "S%d(o, ", out);
     if (is_constant && x->rank) {
         for (uint32_t d = 0; d < x->rank; d++)
             opencl_text_printf(&b->body, "%s(uint)c%u < %lldu", d ? " && " : "", d,
                                LL(x->dims[d]));
         opencl_text_printf(&b->body, " ? ");
     }
-    opencl_text_printf(&b->body, "x%d[0", in);
+    opencl_text_printf(&b->body, "X%d(0", in);
     for (uint32_t d = 0; d < x->rank; d++)
         opencl_text_printf(&b->body, " + c%u * %lld", d, LL(strides[d]));
-    opencl_text_printf(&b->body, "]");
+    opencl_text_printf(&b->body, ")");
     if (is_constant && x->rank) {
         if (fill)
-            opencl_text_printf(&b->body, " : x%d[0]", opencl_read_bits(b, node->inputs[2]));
+            opencl_text_printf(&b->body, " : X%d(0)", opencl_read_bits(b, node->inputs[2]));
         else if (node->opset < 11)
             opencl_text_printf(&b->body, " : as_uint(%s)",
                                opencl_literal(he_node_float(node, "value", 0), literal));
         else
             opencl_text_printf(&b->body, " : 0");
     }
-    opencl_line(b, ";");
+    opencl_line(b, ");");
     return opencl_end_each(b, count);
 }
 

@@ -19,7 +19,7 @@ static void put_kept_softmax(struct opencl_build *b, const struct opencl_rows *r
 
     opencl_line(b, "float v[%lld], top = -INFINITY, sum = 0.0f;", LL(kept));
     opencl_line(b, each, LL(kept));
-    opencl_line(b, "v[k] = i < %lldu ? x%d[base + i * %lldu] : -INFINITY;", LL(length), in, LL(inner));
+    opencl_line(b, "v[k] = i < %lldu ? X%d(base + i * %lldu) : -INFINITY;", LL(length), in, LL(inner));
     opencl_line(b, "top = fmax(top, v[k]);\n}");
     opencl_join_lanes(b, rows, "top", "fmax(l, r)");
     opencl_line(b, each, LL(kept));
@@ -67,17 +67,17 @@ static he_status emit_softmax(struct opencl_build *b, const struct he_node *node
         return opencl_end_rows(b, &rows);
     }
     opencl_line(b, "float top = -INFINITY, sum = 0.0f;");
-    opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) top = fmax(top, x%d[base + i * %lldu]);",
+    opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) top = fmax(top, X%d(base + i * %lldu));",
                 LL(length), in, LL(inner));
     opencl_join_lanes(b, &rows, "top", "fmax(l, r)");
-    opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) sum += exp(x%d[base + i * %lldu] - top);",
+    opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) sum += exp(X%d(base + i * %lldu) - top);",
                 LL(length), in, LL(inner));
     opencl_join_lanes(b, &rows, "sum", "l + r");
     opencl_line(b, is_log ? "sum = log(sum);" : "sum = 1.0f / sum;");
     opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) {", LL(length));
     opencl_line(b, "const uint o = base + i * %lldu;", LL(inner));
-    opencl_line(b, is_log ? "const float acc = x%d[o] - top - sum;"
-                          : "const float acc = exp(x%d[o] - top) * sum;", in);
+    opencl_line(b, is_log ? "const float acc = X%d(o) - top - sum;"
+                          : "const float acc = exp(X%d(o) - top) * sum;", in);
     opencl_result(b, "o", "acc");
     opencl_line(b, "}");
     return opencl_end_rows(b, &rows);
@@ -100,12 +100,12 @@ static void emit_parameter(struct opencl_build *b, const struct he_node *node,
 
     if (!value)
         return;
-    opencl_text_printf(&b->body, "const float %s = x%d[", name, opencl_read(b, node->inputs[k]));
+    opencl_text_printf(&b->body, "const float %s = X%d(", name, opencl_read(b, node->inputs[k]));
     if (n->scale_over)
         opencl_broadcast_index(b, n->scale_over, &value->shape, "i");
     else
         opencl_text_printf(&b->body, "o / %lldu %% %lldu", LL(n->scale_inner), LL(n->scale_count));
-    opencl_line(b, "];");
+    opencl_line(b, ");");
 }
 
 static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
@@ -124,13 +124,13 @@ static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
     in = opencl_read(b, node->inputs[0]);
     opencl_line(b, "const uint base = row * %lldu;\nfloat mean = 0.0f, spread = 0.0f;", LL(n->length));
     if (n->has_mean) {
-        opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) mean += x%d[base + i];",
+        opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) mean += X%d(base + i);",
                     LL(n->length), in);
         opencl_join_lanes(b, &rows, "mean", "l + r");
         opencl_line(b, "mean /= %lld.0f;", LL(n->length));
     }
     opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) {", LL(n->length));
-    opencl_line(b, "const float d = x%d[base + i] - mean;\nspread += d * d;\n}", in);
+    opencl_line(b, "const float d = X%d(base + i) - mean;\nspread += d * d;\n}", in);
     opencl_join_lanes(b, &rows, "spread", "l + r");
     opencl_line(b, "const float inverse = 1.0f / sqrt(spread / %lld.0f + %s);", LL(n->length),
                 opencl_literal(he_node_float(node, "epsilon", 1e-5f), epsilon));
@@ -138,7 +138,7 @@ static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
                 LL(n->length));
     emit_parameter(b, node, n, n->scale, "scale");
     emit_parameter(b, node, n, n->bias, "bias");
-    opencl_line(b, "const float acc = (x%d[o] - mean) * inverse%s%s;", in,
+    opencl_line(b, "const float acc = (X%d(o) - mean) * inverse%s%s;", in,
                 opencl_input(b, node, n->scale) ? " * scale" : "",
                 opencl_input(b, node, n->bias) ? " + bias" : "");
     opencl_result(b, "o", "acc");

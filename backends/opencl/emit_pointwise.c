@@ -130,7 +130,7 @@ static bool takes_type(unsigned types, enum he_dtype dtype)
 {
     if (dtype == HE_BOOL)
         return (types & B) != 0;
-    if (dtype == HE_FLOAT32)
+    if (opencl_is_float(dtype))
         return (types & (F | A)) != 0;
     if (dtype == HE_FLOAT64)
         return (types & A) != 0;
@@ -141,7 +141,7 @@ static he_status check_special(const struct opencl_build *b, const struct he_nod
 {
     const struct he_value *other = opencl_input(b, node, 1);
 
-    if (opencl_is(node, "Pow") && other->dtype != HE_FLOAT32 && !he_dtype_is_integer(other->dtype))
+    if (opencl_is(node, "Pow") && !opencl_is_float(other->dtype) && !he_dtype_is_integer(other->dtype))
         return opencl_refuse(node, "exponents of type %s", he_dtype_name(other->dtype));
     if (opencl_is(node, "Mod") && !he_node_int(node, "fmod", 0) &&
         he_dtype_is_float(other->dtype))
@@ -231,7 +231,7 @@ static bool literal_of(const struct he_value *value, char *out)
 
     if (!value->data || he_shape_count(&value->shape) != 1)
         return false;
-    if (value->dtype == HE_FLOAT32) {
+    if (opencl_is_float(value->dtype)) {
         opencl_literal(opencl_float(value, 0), out);
         return true;
     }
@@ -254,7 +254,7 @@ static void load_operand(struct opencl_build *b, const struct he_node *node, uin
         return;
     }
     if (literal_of(value, name)) {
-        if (value->dtype != HE_FLOAT32) {
+        if (!opencl_is_float(value->dtype)) {
             opencl_line(b, "const %s a%u_%u = %s;", opencl_type(b, value->dtype), node->outputs[0],
                         k, name);
             snprintf(name, 40, "a%u_%u", node->outputs[0], k);
@@ -269,10 +269,10 @@ static void load_operand(struct opencl_build *b, const struct he_node *node, uin
             shape.dims[d] = 1;
     }
     snprintf(name, 40, "a%u_%u", node->outputs[0], k);
-    opencl_text_printf(&b->body, "const %s %s = x%d[", opencl_type(b, value->dtype), name,
+    opencl_text_printf(&b->body, "const %s %s = X%d(", opencl_type(b, value->dtype), name,
                        opencl_read(b, node->inputs[k]));
     opencl_broadcast_index(b, b->shape, &shape, index);
-    opencl_line(b, "];");
+    opencl_line(b, ");");
 }
 
 static void expand(struct opencl_build *b, const char *text, const struct operands *operands,
@@ -318,7 +318,7 @@ static const char *pow_text(const struct opencl_build *b, const struct he_node *
     const struct he_value *exponent = opencl_input(b, node, 1);
     float value;
 
-    if (exponent->dtype != HE_FLOAT32)
+    if (!opencl_is_float(exponent->dtype))
         return "pow($0, (float)$1)";
     if (!exponent->data || he_shape_count(&exponent->shape) != 1)
         return "pow($0, $1)";
@@ -346,6 +346,15 @@ static const char *integer_text(const struct he_node *node, enum he_dtype dtype)
     return "($1 == 0 || $1 == -1 ? 0 : $0 % $1 + ($0 % $1 != 0 && ($0 < 0) != ($1 < 0) ? $1 : 0))";
 }
 
+/* A value stays a float in its register: what a narrower type loses is lost here. */
+static const char *cast_text(enum he_dtype to)
+{
+    return to == HE_BOOL       ? "($0 != 0)"
+           : to == HE_FLOAT16  ? "round_half((float)($0))"
+           : to == HE_BFLOAT16 ? "round_bfloat((float)($0))"
+                               : "$0";
+}
+
 static const char *special_text(struct opencl_build *b, const struct he_node *node,
                                 struct operands *operands)
 {
@@ -362,7 +371,7 @@ static const char *special_text(struct opencl_build *b, const struct he_node *no
     if (opencl_is(node, "Clip"))
         return clip_text(b, node, operands);
     if (opencl_is(node, "Cast"))
-        return opencl_output(b, node, 0)->dtype == HE_BOOL ? "($0 != 0)" : "$0";
+        return cast_text(opencl_output(b, node, 0)->dtype);
     if (opencl_is(node, "Gelu"))
         return strcmp(he_node_string(node, "approximate", "none"), "tanh") == 0
                    ? "0.5f * $0 * (1.0f + tanh(0.79788456f * ($0 + 0.044715f * $0 * $0 * $0)))"

@@ -76,7 +76,7 @@ static he_status emit_pool(struct opencl_build *b, const struct he_node *node)
         inner *= w.out[d];
         plane *= w.in[d];
     }
-    opencl_line(b, "__global const float *p = x%d + o / %lldu * %lldu;", x, LL(inner), LL(plane));
+    opencl_line(b, "__global const T%d *p = x%d + o / %lldu * %lldu;", x, x, LL(inner), LL(plane));
     opencl_line(b, is_max ? "float acc = -INFINITY;" : "float acc = 0.0f; int taken = 0;");
     for (uint32_t d = 0; d < w.spatial; d++) {
         opencl_line(b, "for (int k%u = 0; k%u < %lld; k%u++) {", d, d, LL(w.kernel[d]), d);
@@ -92,7 +92,7 @@ static he_status emit_pool(struct opencl_build *b, const struct he_node *node)
         for (uint32_t d = 0; d < w.spatial; d++)
             opencl_line(b, "if ((uint)i%u >= %lldu) continue;", d, LL(w.in[d]));
     }
-    opencl_text_printf(&b->body, "const float v = p[");
+    opencl_text_printf(&b->body, "const float v = L%d(p, ", x);
     for (uint32_t d = 0; d < w.spatial; d++) {
         int64_t stride = 1;
 
@@ -100,7 +100,7 @@ static he_status emit_pool(struct opencl_build *b, const struct he_node *node)
             stride *= w.in[e];
         opencl_text_printf(&b->body, "%si%u * %lld", d ? " + " : "", d, LL(stride));
     }
-    opencl_line(b, "];");
+    opencl_line(b, ");");
     if (is_max)
         opencl_line(b, "acc = acc < v || v != v ? v : acc;");
     else
@@ -133,9 +133,9 @@ static he_status emit_lrn(struct opencl_build *b, const struct he_node *node)
                 LL((size - 1) / 2), LL(size / 2), LL(x->dims[1] - 1));
     opencl_line(b, "float sum = 0.0f;");
     opencl_line(b, "for (int k = from; k <= to; k++) {");
-    opencl_line(b, "const float v = x%d[(int)o + (k - c) * %lld];\nsum += v * v;\n}", operand,
+    opencl_line(b, "const float v = X%d((int)o + (k - c) * %lld);\nsum += v * v;\n}", operand,
                 LL(inner));
-    opencl_line(b, "const float acc = x%d[o] / pow(%s + %s * sum, %s);", operand,
+    opencl_line(b, "const float acc = X%d(o) / pow(%s + %s * sum, %s);", operand,
                 opencl_literal(he_node_float(node, "bias", 1), bias),
                 opencl_literal(he_node_float(node, "alpha", 0.0001f) / (float)size, alpha),
                 opencl_literal(he_node_float(node, "beta", 0.75f), beta));

@@ -99,7 +99,7 @@ static void emit_loop(struct opencl_build *b, const struct walk *w, int x, const
 {
     opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) {", LL(w->length));
     opencl_offset(b, "at", "i", w->gone, w->gone_dims, w->gone_strides, 0);
-    opencl_line(b, "const %s v = x%d[base + at];\n%s\n}", type, x, step);
+    opencl_line(b, "const %s v = X%d(base + at);\n%s\n}", type, x, step);
 }
 
 static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
@@ -115,11 +115,11 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
     while (!opencl_is(node, r->op))
         r++;
     if (!x || !opencl_type(b, x->dtype) || x->dtype == HE_BOOL || x->dtype == HE_FLOAT64 ||
-        (!r->takes_integers && x->dtype != HE_FLOAT32))
+        (!r->takes_integers && !opencl_is_float(x->dtype)))
         return opencl_refuse(node, "type %s is not done", x ? he_dtype_name(x->dtype) : "none");
     if (!read_axes(b, node, reduced, &is_nothing))
         return opencl_refuse(node, "its axes are not known beforehand");
-    is_float = x->dtype == HE_FLOAT32;
+    is_float = opencl_is_float(x->dtype);
     type = opencl_type(b, x->dtype);
     plan_walk(&x->shape, reduced, &w);
     if (w.length == 0 && !is_float)
@@ -136,7 +136,7 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
         each = "acc = acc > v ? v : acc;";
     if (!is_float && (strcmp(r->op, "ReduceMax") == 0 || strcmp(r->op, "ReduceMin") == 0)) {
         /* Max and Min of integers start from an element. */
-        opencl_line(b, "%s acc = x%d[base];", type, operand);
+        opencl_line(b, "%s acc = X%d(base);", type, operand);
     } else {
         opencl_line(b, "%s acc = %s;", type, start);
     }
@@ -179,10 +179,10 @@ static he_status emit_arg(struct opencl_build *b, const struct he_node *node)
     out = opencl_write(b, node->outputs[0]);
     opencl_line(b, "const uint base = o / %lldu * %lldu + o %% %lldu;", LL(inner),
                 LL(inner * x->shape.dims[axis]), LL(inner));
-    opencl_line(b, "%s best = x%d[base];\nlong at = 0;", type, in);
+    opencl_line(b, "%s best = X%d(base);\nlong at = 0;", type, in);
     opencl_line(b, "for (uint k = 1; k < %lldu; k++) {", LL(x->shape.dims[axis]));
-    opencl_line(b, "const %s v = x%d[base + k * %lldu];", type, in, LL(inner));
-    opencl_line(b, "if (v %s best) { best = v; at = k; }\n}\nx%d[o] = at;", compare, out);
+    opencl_line(b, "const %s v = X%d(base + k * %lldu);", type, in, LL(inner));
+    opencl_line(b, "if (v %s best) { best = v; at = k; }\n}\nS%d(o, at);", compare, out);
     return opencl_end_each(b, count);
 }
 

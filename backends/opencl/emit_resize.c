@@ -134,10 +134,10 @@ static he_status emit_linear_read(struct opencl_build *b, int in, const uint32_t
 {
     opencl_line(b, "float acc = 0.0f;");
     for (uint32_t corner = 0; corner < 1u << count; corner++) {
-        opencl_text_printf(&b->body, "acc += x%d[base", in);
+        opencl_text_printf(&b->body, "acc += X%d(base", in);
         for (uint32_t k = 0; k < count; k++)
             opencl_text_printf(&b->body, " + t%u.s%c", axes[k], corner >> k & 1 ? '1' : '0');
-        opencl_text_printf(&b->body, "]");
+        opencl_text_printf(&b->body, ")");
         for (uint32_t k = 0; k < count; k++)
             opencl_text_printf(&b->body, corner >> k & 1 ? " * w%u" : " * (1.0f - w%u)", axes[k]);
         opencl_line(b, ";");
@@ -155,7 +155,7 @@ static he_status emit_resize(struct opencl_build *b, const struct he_node *node)
     he_status status;
     int in;
 
-    if (opencl_input(b, node, 0)->dtype != HE_FLOAT32)
+    if (!opencl_is_float(opencl_input(b, node, 0)->dtype))
         return opencl_refuse(node, "type %s is not done, float32 is",
                              he_dtype_name(opencl_input(b, node, 0)->dtype));
     status = read_resize(b, node, &r);
@@ -197,10 +197,10 @@ static he_status emit_resize(struct opencl_build *b, const struct he_node *node)
     if (r.is_linear) {
         emit_linear_read(b, in, axes, axis_count);
     } else {
-        opencl_text_printf(&b->body, "const float acc = x%d[base", in);
+        opencl_text_printf(&b->body, "const float acc = X%d(base", in);
         for (uint32_t k = 0; k < axis_count; k++)
             opencl_text_printf(&b->body, " + t%u.s0", axes[k]);
-        opencl_line(b, "];");
+        opencl_line(b, ");");
     }
     opencl_result(b, "o", "acc");
     return opencl_end_each(b, count);

@@ -130,7 +130,7 @@ static he_status emit_inputs(struct opencl_build *b, const struct winograd *t)
     }
     for (int r = 0; r < side; r++)
         for (int c = 0; c < side; c++)
-            opencl_line(b, "const float d%d_%d = y%d && x_%d ? x%d[at + %lld] : 0.0f;", r, c, r, c, x,
+            opencl_line(b, "const float d%d_%d = y%d && x_%d ? X%d(at + %lld) : 0.0f;", r, c, r, c, x,
                         LL(r * g->in_w + c));
     put_side(b, 't', 'd', t->a->input, side, side, side, true);
     put_side(b, 'v', 't', t->a->input, side, side, side, false);
@@ -174,7 +174,7 @@ static he_status emit_outputs(struct opencl_build *b, const struct winograd *t)
         opencl_line(b, "if (ox + j >= %lldu) continue;", LL(g->out_w));
     opencl_line(b, "float acc = results[i * %du + j];", out);
     if (opencl_input(b, t->node, 2))
-        opencl_line(b, "acc += x%d[m];", opencl_read(b, t->node->inputs[2]));
+        opencl_line(b, "acc += X%d(m);", opencl_read(b, t->node->inputs[2]));
     opencl_line(b, "const uint place = first + i * %lldu + j;", LL(g->out_w));
     opencl_result(b, "place", "acc");
     opencl_line(b, "}");

@@ -8,7 +8,10 @@
  *     device.c     an open device: context, queue, buffers
  *     program.c    region -> one OpenCL program and a list of steps
  *     instance.c   a program tied to memory; launching
- *     build.c      what emitters of kernels call
+ *     build.c      a task's segments, each a kernel or more
+ *     kernel.c     what emitters write a kernel with: operands, lines
+ *     walk.c       work-items over elements, rows, broadcasts
+ *     value.c      types and constants of the graph
  *     text.c       growing text
  *     variants.c   the ways of doing a task, for measuring
  *     emit_*.c     the emitters, a family of operators each

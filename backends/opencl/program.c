@@ -52,8 +52,7 @@ static he_status build_some(struct opencl_program *program, uint32_t first, uint
     he_status status = HE_OK;
 
     opencl_text_init(&source, &dev->alloc);
-    if (dev->found->has_fp64)
-        opencl_text_printf(&source, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
+    opencl_put_prelude(dev, &source);
     for (uint32_t k = first; k < end; k++) {
         opencl_text_printf(&source, "#undef self\n#define self k%u\n__kernel ", k - first);
         opencl_text_append(&source, program->bodies[k], strlen(program->bodies[k]));
