@@ -23,6 +23,7 @@ int tool_exit_code(he_status status)
         return EXIT_USAGE;
     case HE_ERR_NO_DEVICE:
     case HE_ERR_DEVICE:
+    case HE_ERR_DEVICE_LOST:
         return EXIT_NO_DEVICE;
     default:
         return EXIT_FAILED;

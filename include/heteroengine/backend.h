@@ -18,6 +18,11 @@
  * optional holes with defaults. New slots go at the end. Callers never touch a
  * table: they use the front doors of src/core/device.h.
  *
+ * Failures: a slot whose driver call failed gives HE_ERR_DEVICE, and HE_ERR_DEVICE_LOST when the
+ * device is known to be gone for good. The core then calls nothing of that device but wait(), the
+ * freeing slots and close(), which should come back soon: it waits for them a few seconds at most.
+ * HE_ERR_NO_MEMORY of a device with a memory of its own means that this memory is full.
+ *
  * Locks: the core holds none while in a slot. Slots of different devices may run
  * at the same time; of one device, compile/bind/buffer slots may run beside one
  * launching thread. Slots report with he_error_set().

@@ -35,10 +35,11 @@ typedef enum he_status {
     HE_ERR_UNSUPPORTED, /* well-formed, but nothing here can do it */
     HE_ERR_NOT_FOUND,   /* a name that does not exist */
     HE_ERR_NO_DEVICE,   /* the device is absent */
-    HE_ERR_DEVICE,      /* the device or its driver failed */
+    HE_ERR_DEVICE,      /* the device or its driver failed; another try may go well */
     HE_ERR_BUDGET,      /* no plan fits the budget or the memory */
     HE_ERR_CANCELLED,   /* the caller gave up first */
     HE_ERR_INTERNAL,    /* a bug of ours */
+    HE_ERR_DEVICE_LOST, /* the device is gone: no call on it will ever succeed again */
 } he_status;
 
 /** The name of @status ("HE_ERR_PARSE"); never NULL. Thread-safe. */

@@ -2,9 +2,14 @@
 /* The front doors of device.h: check, clear, forward. */
 #include <string.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "alloc.h"
+#include "burial.h"
 #include "device.h"
 #include "size.h"
+#include "thread.h"
 
 struct he_device {
     struct he_allocator alloc;
@@ -12,7 +17,143 @@ struct he_device {
     struct he_device_info info;
     struct he_device_ops ops; /* copied, holes filled */
     void *impl;
+    bool is_open; /* false: lost from the start, without ops */
+    const char *id;
+    _Atomic bool is_lost;
+    _Atomic uint32_t failures, times_full;
+    _Atomic uint64_t memory_limit;
+    struct he_mutex lock;
+    /* Guarded by lock. */
+    char failure[512];
+    struct he_remain *remains; /* malloc'ed */
+    size_t remain_count, remain_capacity;
+    bool is_stuck; /* a call did not come back: nothing is called any more */
 };
+
+/* --- Health --- */
+
+static void remember_failure(struct he_device *dev)
+{
+    he_mutex_lock(&dev->lock);
+    snprintf(dev->failure, sizeof dev->failure, "%s", he_error_message());
+    he_mutex_unlock(&dev->lock);
+}
+
+/* Keeps account of what @slot said. */
+static he_status note(struct he_device *dev, const char *slot, he_status status)
+{
+    if (status == HE_ERR_NO_MEMORY && !he_device_has(dev, HE_CAP_HOST_MEMORY)) {
+        atomic_fetch_add(&dev->times_full, 1);
+        remember_failure(dev);
+    } else if (he_is_device_failure(status)) {
+        he_error_prefix(status, "%s: %s", dev->id, slot);
+        remember_failure(dev);
+        if (status == HE_ERR_DEVICE_LOST)
+            atomic_store(&dev->is_lost, true);
+        atomic_fetch_add(&dev->failures, 1);
+    }
+    return status;
+}
+
+static he_status refuse(struct he_device *dev)
+{
+    he_mutex_lock(&dev->lock);
+    he_error_set(HE_ERR_DEVICE_LOST, "lost (%s)", dev->failure);
+    he_mutex_unlock(&dev->lock);
+    return HE_ERR_DEVICE_LOST;
+}
+
+void he_device_set_id(struct he_device *dev, const char *id)
+{
+    dev->id = id;
+}
+
+bool he_device_is_lost(const struct he_device *dev)
+{
+    return atomic_load_explicit(&dev->is_lost, memory_order_acquire);
+}
+
+void he_device_give_up(struct he_device *dev)
+{
+    atomic_store(&dev->is_lost, true);
+}
+
+uint32_t he_device_failures(const struct he_device *dev)
+{
+    return atomic_load(&dev->failures);
+}
+
+uint32_t he_device_times_full(const struct he_device *dev)
+{
+    return atomic_load(&dev->times_full);
+}
+
+void he_device_last_failure(const struct he_device *dev, char *out, size_t size)
+{
+    struct he_mutex *lock = (struct he_mutex *)&dev->lock;
+
+    he_mutex_lock(lock);
+    snprintf(out, size, "%s", dev->failure);
+    he_mutex_unlock(lock);
+}
+
+void he_device_limit_memory(struct he_device *dev, uint64_t bytes)
+{
+    atomic_store(&dev->memory_limit, bytes);
+}
+
+uint64_t he_device_memory_limit(const struct he_device *dev)
+{
+    return atomic_load(&dev->memory_limit);
+}
+
+/* Frees @object of a lost device later. Without memory to note it down it is never freed. */
+static void keep_aside(struct he_device *dev, void (*free_fn)(void *dev, void *object),
+                       void *object)
+{
+    void *array;
+
+    he_mutex_lock(&dev->lock);
+    array = dev->remains;
+    if (!dev->is_stuck && he_alloc_grow(&he_allocator_default, &array, &dev->remain_capacity,
+                                        dev->remain_count, dev->remain_count + 1,
+                                        sizeof *dev->remains) == HE_OK) {
+        dev->remains = array;
+        dev->remains[dev->remain_count++] = (struct he_remain){ free_fn, object };
+    }
+    he_mutex_unlock(&dev->lock);
+}
+
+static void bury(struct he_device *dev, bool closes)
+{
+    struct he_burial burial = { .ops = dev->ops, .impl = dev->impl, .closes = closes };
+    bool is_stuck;
+
+    he_mutex_lock(&dev->lock);
+    burial.remains = dev->remains;
+    burial.count = dev->remain_count;
+    dev->remains = NULL;
+    dev->remain_count = dev->remain_capacity = 0;
+    is_stuck = dev->is_stuck;
+    he_mutex_unlock(&dev->lock);
+    if (is_stuck || !dev->is_open) {
+        free(burial.remains);
+        return;
+    }
+    if (he_bury(&burial))
+        return;
+    he_mutex_lock(&dev->lock);
+    dev->is_stuck = true;
+    he_mutex_unlock(&dev->lock);
+}
+
+void he_device_bury(struct he_device *dev)
+{
+    if (he_device_is_lost(dev))
+        bury(dev, false);
+}
+
+/* --- Opening and closing --- */
 
 static he_status nothing_to_wait_for(void *dev)
 {
@@ -105,6 +246,49 @@ static he_status find_info(const struct he_backend *backend, size_t index,
     return status;
 }
 
+static struct he_device *new_device(const struct he_backend *backend,
+                                    const struct he_allocator *alloc)
+{
+    struct he_device *dev = he_alloc(alloc, 1, sizeof *dev);
+
+    if (!dev || he_mutex_init(&dev->lock) != HE_OK) {
+        he_free(alloc, dev);
+        he_no_memory();
+        return NULL;
+    }
+    dev->alloc = *alloc;
+    dev->backend = backend;
+    dev->id = backend->name;
+    return dev;
+}
+
+static void free_device(struct he_device *dev)
+{
+    struct he_allocator alloc = dev->alloc;
+
+    free(dev->remains);
+    he_mutex_fini(&dev->lock);
+    he_free(&alloc, dev);
+}
+
+he_status he_device_open_lost(const struct he_backend *backend, const struct he_allocator *alloc,
+                              struct he_device **out)
+{
+    char why[sizeof((struct he_device *)0)->failure];
+    struct he_device *dev;
+
+    *out = NULL;
+    snprintf(why, sizeof why, "%s", he_error_message());
+    dev = new_device(backend, alloc);
+    if (!dev)
+        return HE_ERR_NO_MEMORY;
+    memcpy(dev->failure, why, sizeof why);
+    dev->is_lost = true;
+    dev->failures = 1;
+    *out = dev;
+    return HE_OK;
+}
+
 he_status he_device_open(const struct he_backend *backend, size_t index,
                          const struct he_device_config *config, const struct he_allocator *alloc,
                          struct he_device **out)
@@ -120,11 +304,9 @@ he_status he_device_open(const struct he_backend *backend, size_t index,
     status = he_backend_check(backend);
     if (status != HE_OK)
         return status;
-    dev = he_alloc(alloc, 1, sizeof *dev);
+    dev = new_device(backend, alloc);
     if (!dev)
-        return he_no_memory();
-    dev->alloc = *alloc;
-    dev->backend = backend;
+        return HE_ERR_NO_MEMORY;
     status = find_info(backend, index, alloc, &dev->info);
     if (status != HE_OK)
         goto free_dev;
@@ -138,6 +320,7 @@ he_status he_device_open(const struct he_backend *backend, size_t index,
                               backend->name, missing);
         goto close_impl;
     }
+    dev->is_open = true;
     *out = dev;
     return HE_OK;
 
@@ -145,19 +328,19 @@ close_impl:
     if (dev->ops.close)
         dev->ops.close(dev->impl);
 free_dev:
-    he_free(alloc, dev);
+    free_device(dev);
     return status;
 }
 
 void he_device_close(struct he_device *dev)
 {
-    struct he_allocator alloc;
-
     if (!dev)
         return;
-    alloc = dev->alloc;
-    dev->ops.close(dev->impl);
-    he_free(&alloc, dev);
+    if (he_device_is_lost(dev))
+        bury(dev, true);
+    else
+        dev->ops.close(dev->impl);
+    free_device(dev);
 }
 
 const struct he_device_info *he_device_info(const struct he_device *dev)
@@ -178,37 +361,51 @@ bool he_device_has(const struct he_device *dev, enum he_device_caps cap)
 he_status he_device_buffer_alloc(struct he_device *dev, size_t bytes, void **out)
 {
     *out = NULL;
-    return dev->ops.buffer_alloc(dev->impl, bytes ? bytes : 1, out);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "buffer_alloc", dev->ops.buffer_alloc(dev->impl, bytes ? bytes : 1, out));
 }
 
 void he_device_buffer_free(struct he_device *dev, void *buffer)
 {
-    if (buffer)
+    if (!buffer)
+        return;
+    if (he_device_is_lost(dev))
+        keep_aside(dev, dev->ops.buffer_free, buffer);
+    else
         dev->ops.buffer_free(dev->impl, buffer);
 }
 
 he_status he_device_buffer_write(struct he_device *dev, void *buffer, size_t offset,
                                  const void *src, size_t bytes)
 {
-    return dev->ops.buffer_write(dev->impl, buffer, offset, src, bytes);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "buffer_write", dev->ops.buffer_write(dev->impl, buffer, offset, src, bytes));
 }
 
 he_status he_device_buffer_read(struct he_device *dev, void *buffer, size_t offset, void *dst,
                                 size_t bytes)
 {
-    return dev->ops.buffer_read(dev->impl, buffer, offset, dst, bytes);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "buffer_read", dev->ops.buffer_read(dev->impl, buffer, offset, dst, bytes));
 }
 
 he_status he_device_supports(struct he_device *dev, const struct he_graph *graph,
                              const struct he_task *task)
 {
-    return dev->ops.supports(dev->impl, graph, task);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "supports", dev->ops.supports(dev->impl, graph, task));
 }
 
 he_status he_device_compile(struct he_device *dev, const struct he_region *region, void **out)
 {
     *out = NULL;
-    return dev->ops.compile(dev->impl, region, out);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "compile", dev->ops.compile(dev->impl, region, out));
 }
 
 he_status he_device_variants(struct he_device *dev, const struct he_graph *graph,
@@ -220,6 +417,8 @@ he_status he_device_variants(struct he_device *dev, const struct he_graph *graph
     *count = 0;
     for (size_t k = 0; k < capacity; k++)
         out[k] = (struct he_variant){ .struct_size = sizeof *out };
+    if (he_device_is_lost(dev))
+        return refuse(dev);
     status = dev->ops.variants(dev->impl, graph, task, out, capacity, count);
     if (*count > capacity)
         *count = capacity;
@@ -236,13 +435,19 @@ he_status he_device_compile_with(struct he_device *dev, const struct he_region *
     for (uint32_t k = 0; variants && k < region->task_count; k++)
         has_choice |= variants[k] != NULL;
     if (!has_choice || !dev->ops.compile_with)
-        return dev->ops.compile(dev->impl, region, out);
-    return dev->ops.compile_with(dev->impl, region, &options, out);
+        return he_device_compile(dev, region, out);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "compile", dev->ops.compile_with(dev->impl, region, &options, out));
 }
 
 void he_device_program_free(struct he_device *dev, void *program)
 {
-    if (program)
+    if (!program)
+        return;
+    if (he_device_is_lost(dev))
+        keep_aside(dev, dev->ops.program_free, program);
+    else
         dev->ops.program_free(dev->impl, program);
 }
 
@@ -250,39 +455,56 @@ he_status he_device_program_info(struct he_device *dev, void *program,
                                  struct he_program_info *out)
 {
     *out = (struct he_program_info){ .struct_size = sizeof *out };
-    return dev->ops.program_info(dev->impl, program, out);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "program_info", dev->ops.program_info(dev->impl, program, out));
 }
 
 he_status he_device_bind(struct he_device *dev, void *program, const struct he_binding *bindings,
                          void *workspace, size_t workspace_offset, void **out)
 {
     *out = NULL;
-    return dev->ops.bind(dev->impl, program, bindings, workspace, workspace_offset, out);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "bind", dev->ops.bind(dev->impl, program, bindings, workspace,
+                                           workspace_offset, out));
 }
 
 void he_device_instance_free(struct he_device *dev, void *instance)
 {
-    if (instance)
+    if (!instance)
+        return;
+    if (he_device_is_lost(dev))
+        keep_aside(dev, dev->ops.instance_free, instance);
+    else
         dev->ops.instance_free(dev->impl, instance);
 }
 
 he_status he_device_instance_set(struct he_device *dev, void *instance, uint32_t slot,
                                  const struct he_binding *binding)
 {
-    return dev->ops.instance_set(dev->impl, instance, slot, binding);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "instance_set", dev->ops.instance_set(dev->impl, instance, slot, binding));
 }
 
 he_status he_device_launch(struct he_device *dev, void *instance, const struct he_launch *launch)
 {
-    return dev->ops.launch(dev->impl, instance, launch);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "launch", dev->ops.launch(dev->impl, instance, launch));
 }
 
 he_status he_device_wait(struct he_device *dev)
 {
-    return dev->ops.wait(dev->impl);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "wait", dev->ops.wait(dev->impl));
 }
 
 he_status he_device_enter_thread(struct he_device *dev, bool is_worker)
 {
-    return dev->ops.enter_thread(dev->impl, is_worker);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "enter_thread", dev->ops.enter_thread(dev->impl, is_worker));
 }

@@ -32,6 +32,44 @@ const struct he_device_info *he_device_info(const struct he_device *dev);
 const struct he_backend *he_device_backend(const struct he_device *dev);
 bool he_device_has(const struct he_device *dev, enum he_device_caps cap);
 
+/*
+ * Health. The front door keeps account of what slots answered, so that whoever looks after a
+ * session knows which device failed, wherever the call was made:
+ *
+ *   sound -slot says HE_ERR_DEVICE_LOST, or he_device_give_up()-> lost, for good
+ *
+ * Every call on a lost device is refused with HE_ERR_DEVICE_LOST; what is freed on it is kept
+ * aside until he_device_bury(). Thread-safe.
+ */
+
+/* What errors call it, "GPU:0"; borrowed. Before the device is used. */
+void he_device_set_id(struct he_device *dev, const char *id);
+/* A device that could not be opened: lost from the start, for the reason in the error sentence. */
+he_status he_device_open_lost(const struct he_backend *backend, const struct he_allocator *alloc,
+                              struct he_device **out) HE_MUST_CHECK;
+bool he_device_is_lost(const struct he_device *dev);
+void he_device_give_up(struct he_device *dev);
+/* How often slots have said HE_ERR_DEVICE or HE_ERR_DEVICE_LOST; and, of a device with a memory of
+ * its own, that it is full. They only grow. */
+uint32_t he_device_failures(const struct he_device *dev);
+uint32_t he_device_times_full(const struct he_device *dev);
+/* The sentence of the last such answer, "GPU:0: launch: clFinish: CL_OUT_OF_RESOURCES". */
+void he_device_last_failure(const struct he_device *dev, char *out, size_t size);
+/* Of a lost device: waits for its work, then frees what was kept aside, in a thread of its own. Gives
+ * up after a few seconds (the driver hangs): then nothing of it is ever called again. */
+void he_device_bury(struct he_device *dev);
+/* What plans may use of its memory from now on; 0 (the start): all there is. */
+void he_device_limit_memory(struct he_device *dev, uint64_t bytes);
+uint64_t he_device_memory_limit(const struct he_device *dev);
+
+/* HE_ERR_DEVICE or HE_ERR_DEVICE_LOST. */
+static inline bool he_is_device_failure(he_status status)
+{
+    return status == HE_ERR_DEVICE || status == HE_ERR_DEVICE_LOST;
+}
+
+/* --- Front doors --- */
+
 he_status he_device_buffer_alloc(struct he_device *dev, size_t bytes, void **out) HE_MUST_CHECK;
 void he_device_buffer_free(struct he_device *dev, void *buffer);
 /* For src/mem/copy.c only. */

@@ -4,6 +4,7 @@ libhe_la_SOURCES += \
 	src/core/clock.h \
 	src/core/device.c src/core/device.h \
 	src/core/backends.c \
+	src/core/burial.c src/core/burial.h \
 	src/core/file.c src/core/file.h \
 	src/core/json.c src/core/json.h \
 	src/core/json_writer.c \

@@ -44,6 +44,8 @@ const char *he_status_name(he_status status)
         return "HE_ERR_CANCELLED";
     case HE_ERR_INTERNAL:
         return "HE_ERR_INTERNAL";
+    case HE_ERR_DEVICE_LOST:
+        return "HE_ERR_DEVICE_LOST";
     }
     return "unknown status";
 }
