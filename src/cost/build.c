@@ -256,6 +256,12 @@ static he_status fill(const struct he_graph *graph, const struct he_machine *mac
         problem->launch[d] = machine->devices[d].launch_ns * 1e-9 + problem->waking[d];
     }
     he_cost_describe_devices(machine, problem);
+    for (uint32_t d = 0; devs && d < devices; d++) {
+        double limit = devs[d] ? (double)he_device_memory_limit(devs[d]) : 0;
+
+        if (limit > 0)
+            problem->devices[d].memory_bytes = fmin(problem->devices[d].memory_bytes, limit);
+    }
     status = he_cost_describe_budgets(machine, problem);
     if (status == HE_OK)
         status = name_tasks(graph, problem);

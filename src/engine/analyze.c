@@ -92,16 +92,23 @@ static he_status make_graph(struct he_engine *engine, const struct he_model *mod
 
 static he_status open_devices(struct he_engine *engine)
 {
+    bool has_one = false;
+    char why[512] = "";
+
     for (uint32_t d = 0; d < engine->machine->device_count; d++) {
         struct he_device *dev;
         he_status status = he_engine_device(engine, d, &dev);
 
         if (status != HE_OK)
             return status;
+        if (!dev || !he_device_is_lost(dev))
+            has_one = true;
+        else if (!why[0])
+            he_device_last_failure(dev, why, sizeof why);
     }
     if (engine->machine->device_count == 0)
         return he_error_set(HE_ERR_NO_DEVICE, "the machine has no device");
-    return HE_OK;
+    return has_one ? HE_OK : he_error_set(HE_ERR_DEVICE_LOST, "no device is left: %s", why);
 }
 
 he_status he_engine_prepare(struct he_engine *engine, const struct he_model *model,
@@ -157,6 +164,37 @@ static he_status plan_with_hints(struct he_engine *engine, const struct he_model
         return he_error_prefix(status, "with %zu tasks where the model wants them (scheduling: "
                                        "{hints: ignore} plans without)", respected);
     }
+    return status;
+}
+
+he_status he_engine_replan(struct he_engine *engine, const struct he_plan *old,
+                           struct he_plan **out)
+{
+    struct he_place_options options = { .objective = old->objective };
+    const char *strategy = old->strategy;
+    struct he_graph *graph;
+    struct he_problem *problem;
+    struct he_cost *costs;
+    he_status status = open_devices(engine);
+
+    *out = NULL;
+    if (status != HE_OK)
+        return status;
+    if (!he_strategy_find(strategy, &options.objective)) /* a saved plan's */
+        strategy = engine->machine->settings.strategy;
+    graph = he_graph_share_uncut(old->graph);
+    status = he_cost_build(graph, engine->machine, engine->devs, engine->store, &engine->alloc,
+                           &problem, &costs);
+    if (status != HE_OK) {
+        he_graph_destroy(graph);
+        return status;
+    }
+    if (old->model)
+        status = plan_with_hints(engine, old->model, strategy, &options, graph, problem, costs, out);
+    else
+        status = he_engine_plan(engine, strategy, &options, graph, problem, costs, out);
+    if (status == HE_OK)
+        (*out)->model = old->model;
     return status;
 }
 

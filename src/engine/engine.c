@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "core/log.h"
 #include "engine/engine.h"
 #include "exec/exec.h"
 
@@ -135,6 +136,24 @@ const struct he_machine *he_engine_machine(const struct he_engine *engine)
 
 /* --- Devices --- */
 
+/* A device whose driver fails, or that has no memory left, beside others. */
+static bool may_do_without(const struct he_engine *engine, const struct he_machine_device *device,
+                           he_status status)
+{
+    bool is_its_own = he_is_device_failure(status) || status == HE_ERR_NO_DEVICE ||
+                      (status == HE_ERR_NO_MEMORY && !(device->caps & HE_CAP_HOST_MEMORY));
+
+    return is_its_own && engine->machine->device_count > 1 &&
+           strcmp(engine->machine->settings.on_device_loss, "fail") != 0;
+}
+
+static bool replans_on_loss(const struct he_engine *engine, enum he_on_device_loss asked)
+{
+    if (asked == HE_ON_LOSS_DEFAULT)
+        return strcmp(engine->machine->settings.on_device_loss, "fail") != 0;
+    return asked == HE_ON_LOSS_REPLAN;
+}
+
 static he_status open_device(struct he_engine *engine, const struct he_machine_device *device,
                              struct he_device **out)
 {
@@ -156,7 +175,15 @@ static he_status open_device(struct he_engine *engine, const struct he_machine_d
         return he_error_set(HE_ERR_NO_DEVICE, "%s: no backend '%s' is built in or loaded",
                             device->id, device->backend);
     status = he_device_open(backend, device->backend_index, &config, &engine->alloc, out);
-    return status == HE_OK ? HE_OK : he_error_prefix(status, "%s", device->id);
+    if (status != HE_OK) {
+        status = he_error_prefix(status, "%s", device->id);
+        if (!may_do_without(engine, device, status) ||
+            he_device_open_lost(backend, &engine->alloc, out) != HE_OK)
+            return status;
+        he_log(HE_LOG_WARNING, "%s; planning without it", he_error_message());
+    }
+    he_device_set_id(*out, device->id);
+    return HE_OK;
 }
 
 he_status he_engine_device(struct he_engine *engine, uint32_t index, struct he_device **out)
@@ -187,6 +214,7 @@ he_status he_session_create(struct he_engine *engine, struct he_plan *plan,
                             const struct he_session_options *options, struct he_session **out)
 {
     struct he_session_options chosen = { .struct_size = sizeof chosen };
+    struct he_mender *mender = NULL;
 
     if (!engine || !plan || !out)
         return he_error_set(HE_ERR_INVALID, "he_session_create: engine, plan or out is NULL");
@@ -207,7 +235,13 @@ he_status he_session_create(struct he_engine *engine, struct he_plan *plan,
         if (status != HE_OK)
             return status;
     }
-    return he_session_open(plan, engine->devs, &chosen, &engine->alloc, out);
+    if (replans_on_loss(engine, chosen.on_device_loss)) {
+        he_status status = he_mender_create(engine, &mender);
+
+        if (status != HE_OK)
+            return status;
+    }
+    return he_session_open(plan, engine->devs, &chosen, mender, &engine->alloc, out);
 }
 
 /* Each task's last sample goes under its device. */
@@ -244,7 +278,7 @@ he_status he_engine_learn(struct he_engine *engine, const struct he_plan *plan,
     struct he_arena arena;
     he_status status = HE_OK;
 
-    if (!engine->store)
+    if (!engine->store || plan != session->plan) /* the times are those of another plan */
         return HE_OK;
     he_arena_init(&arena, &engine->alloc);
     for (uint32_t t = 0; t < plan->graph->task_count && status == HE_OK; t++)

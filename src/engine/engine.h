@@ -24,7 +24,8 @@ struct he_engine {
     struct he_device *folder; /* a one-thread CPU device for constant folding */
 };
 
-/* The open device, opened now if need be. */
+/* The open device, opened now if need be. One that cannot be opened is given as a lost one when
+ * the settings allow that and there are others. */
 he_status he_engine_device(struct he_engine *engine, uint32_t index, struct he_device **out) HE_MUST_CHECK;
 
 /* Plans the graph, or one with heavy tasks cut when that is predicted to be better (cut.c). Takes
@@ -33,6 +34,14 @@ he_status he_engine_plan(struct he_engine *engine, const char *strategy,
                          const struct he_place_options *options, struct he_graph *graph,
                          struct he_problem *problem, struct he_cost *costs,
                          struct he_plan **out) HE_MUST_CHECK;
+
+/* Plans what @old is a plan of anew, for the devices as they are now. The new plan shares the graph,
+ * and borrows what @old borrowed. */
+he_status he_engine_replan(struct he_engine *engine, const struct he_plan *old,
+                           struct he_plan **out) HE_MUST_CHECK;
+/* Looks after a session's devices (mender.c). All of them have been opened. */
+struct he_mender;
+he_status he_mender_create(struct he_engine *engine, struct he_mender **out) HE_MUST_CHECK;
 
 /* Runs single nodes on @dev (a host-memory device that takes dynamic shapes). */
 struct he_evaluator he_device_evaluator(struct he_device *dev);

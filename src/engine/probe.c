@@ -146,6 +146,9 @@ static he_status make_tensors(struct he_probe *probe, const struct he_probe_shap
 he_status he_probe_open(struct he_engine *engine, const struct he_probe_shape *shape,
                         struct he_probe **out)
 {
+    /* What is measured is these devices: no others may take over. */
+    struct he_session_options options = { .struct_size = sizeof options,
+                                          .on_device_loss = HE_ON_LOSS_FAIL };
     struct he_probe *probe = he_alloc(&engine->alloc, 1, sizeof *probe);
     he_status status;
 
@@ -157,7 +160,7 @@ he_status he_probe_open(struct he_engine *engine, const struct he_probe_shape *s
     if (status == HE_OK)
         status = make_tensors(probe, shape);
     if (status == HE_OK)
-        status = he_session_create(engine, probe->plan, NULL, &probe->session);
+        status = he_session_create(engine, probe->plan, &options, &probe->session);
     if (status != HE_OK) {
         he_probe_close(probe);
         return status;

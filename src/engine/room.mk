@@ -5,6 +5,7 @@ libhe_la_SOURCES += \
 	src/engine/engine.c src/engine/engine.h \
 	src/engine/evaluate.c \
 	src/engine/measure.c \
+	src/engine/mender.c \
 	src/engine/probe.c src/engine/probe.h \
 	src/engine/ways.c
 EXTRA_DIST += src/engine/README.md

@@ -83,7 +83,7 @@ static bool is_dense(const DLTensor *tensor)
 
 static he_status take_input(struct run_context *context, uint32_t k, const DLTensor *tensor)
 {
-    const struct he_graph *graph = context->session->plan->graph;
+    const struct he_graph *graph = context->session->border;
     const struct he_value *value = &graph->values[graph->inputs[k]];
     he_status status = check_tensor(tensor, value, "input");
     size_t element_bytes = (he_dtype_bits(value->dtype) + 7) / 8;
@@ -111,7 +111,7 @@ static he_status take_input(struct run_context *context, uint32_t k, const DLTen
 he_status he_border_take_inputs(struct run_context *context, const DLTensor *const *inputs,
                                 size_t count)
 {
-    const struct he_graph *graph = context->session->plan->graph;
+    const struct he_graph *graph = context->session->border;
 
     if (count != graph->input_count)
         return he_error_set(HE_ERR_INVALID, "the model takes %u inputs, %zu were given",
@@ -170,7 +170,7 @@ static he_status give_tensor(enum he_dtype dtype, const struct he_shape *shape,
 
 static he_status prepare_output(struct run_context *context, uint32_t k, struct he_output *output)
 {
-    const struct he_graph *graph = context->session->plan->graph;
+    const struct he_graph *graph = context->session->border;
     const struct he_value *value = &graph->values[graph->outputs[k]];
     he_status status;
 
@@ -193,9 +193,38 @@ static he_status prepare_output(struct run_context *context, uint32_t k, struct 
     return status;
 }
 
+static bool overlaps_output(const struct run_context *context, const struct he_value *input,
+                            const char *data)
+{
+    const struct he_graph *graph = context->session->border;
+    int64_t bytes = he_shape_bytes(&input->shape, input->dtype);
+
+    for (uint32_t k = 0; k < graph->output_count; k++) {
+        const struct he_value *value = &graph->values[graph->outputs[k]];
+        int64_t output_bytes = he_shape_bytes(&value->shape, value->dtype);
+        const char *output = context->outputs[k];
+
+        if (bytes > 0 && output && output_bytes > 0 && data < output + output_bytes &&
+            output < data + bytes)
+            return true;
+    }
+    return false;
+}
+
+bool he_border_overlaps(const struct run_context *context)
+{
+    const struct he_graph *graph = context->session->border;
+
+    for (uint32_t k = 0; k < graph->input_count; k++) {
+        if (overlaps_output(context, &graph->values[graph->inputs[k]], context->inputs[k]))
+            return true;
+    }
+    return false;
+}
+
 void he_border_drop_outputs(struct run_context *context, struct he_output *outputs)
 {
-    uint32_t count = context->session->plan->graph->output_count;
+    uint32_t count = context->session->border->output_count;
 
     for (uint32_t k = 0; k < count; k++) {
         if (outputs[k].given)
@@ -207,7 +236,7 @@ void he_border_drop_outputs(struct run_context *context, struct he_output *outpu
 he_status he_border_prepare_outputs(struct run_context *context, struct he_output *outputs,
                                     size_t count)
 {
-    const struct he_graph *graph = context->session->plan->graph;
+    const struct he_graph *graph = context->session->border;
 
     if (count != graph->output_count)
         return he_error_set(HE_ERR_INVALID, "the model gives %u outputs, room for %zu was given",

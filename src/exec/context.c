@@ -85,23 +85,39 @@ static he_status alloc_arenas(struct run_context *context)
 
 he_status he_context_init(struct he_session *session, struct run_context *context)
 {
-    const struct he_plan *plan = session->plan;
+    const struct he_graph *border = session->border;
     struct he_arena *arena = &session->arena;
+
+    context->inputs = he_arena_alloc(arena, border->input_count, sizeof *context->inputs);
+    context->input_copies = he_arena_alloc(arena, border->input_count,
+                                           sizeof *context->input_copies);
+    context->outputs = he_arena_alloc(arena, border->output_count, sizeof *context->outputs);
+    return context->inputs && context->input_copies && context->outputs ? HE_OK : he_no_memory();
+}
+
+void he_context_fini(struct run_context *context)
+{
+    struct he_session *session = context->session;
+
+    for (uint32_t k = 0; context->input_copies && k < session->border->input_count; k++)
+        he_free(&session->arena.alloc, context->input_copies[k]);
+}
+
+he_status he_context_furnish(struct run_context *context)
+{
+    struct he_session *session = context->session;
+    const struct he_plan *plan = session->plan;
+    struct he_arena *room = &session->room;
     he_status status;
 
-    context->arenas = he_arena_alloc(arena, plan->memory_count, sizeof *context->arenas);
-    context->instances = he_arena_alloc(arena, plan->region_count, sizeof *context->instances);
-    context->dynamics = he_arena_alloc(arena, plan->dynamic_count, sizeof *context->dynamics);
-    context->inputs = he_arena_alloc(arena, plan->graph->input_count, sizeof *context->inputs);
-    context->input_copies = he_arena_alloc(arena, plan->graph->input_count,
-                                           sizeof *context->input_copies);
-    context->outputs = he_arena_alloc(arena, plan->graph->output_count, sizeof *context->outputs);
-    context->pending = he_arena_alloc(arena, plan->step_count, sizeof *context->pending);
-    if (!context->arenas || !context->instances || !context->dynamics || !context->inputs ||
-        !context->input_copies || !context->outputs || !context->pending)
+    context->arenas = he_arena_alloc(room, plan->memory_count, sizeof *context->arenas);
+    context->instances = he_arena_alloc(room, plan->region_count, sizeof *context->instances);
+    context->dynamics = he_arena_alloc(room, plan->dynamic_count, sizeof *context->dynamics);
+    context->pending = he_arena_alloc(room, plan->step_count, sizeof *context->pending);
+    if (!context->arenas || !context->instances || !context->dynamics || !context->pending)
         return he_no_memory();
     if (session->staging_bytes) {
-        context->staging = he_alloc(&arena->alloc, session->staging_bytes, 1);
+        context->staging = he_alloc(&room->alloc, session->staging_bytes, 1);
         if (!context->staging)
             return he_no_memory();
     }
@@ -111,16 +127,12 @@ he_status he_context_init(struct he_session *session, struct run_context *contex
     return status;
 }
 
-void he_context_fini(struct run_context *context)
+void he_context_clear(struct run_context *context)
 {
     struct he_session *session = context->session;
-    const struct he_allocator *alloc;
-    const struct he_plan *plan;
+    const struct he_allocator *alloc = &session->room.alloc;
+    const struct he_plan *plan = session->plan;
 
-    if (!session)
-        return;
-    plan = session->plan;
-    alloc = &session->arena.alloc;
     for (uint32_t r = 0; context->instances && r < plan->region_count; r++)
         he_device_instance_free(session->lanes[plan->regions[r].lane].dev, context->instances[r]);
     for (uint32_t m = 0; context->arenas && m < plan->memory_count; m++) {
@@ -131,9 +143,12 @@ void he_context_fini(struct run_context *context)
     }
     for (uint32_t d = 0; context->dynamics && d < plan->dynamic_count; d++)
         he_free(alloc, context->dynamics[d].data);
-    for (uint32_t k = 0; context->input_copies && k < plan->graph->input_count; k++)
-        he_free(alloc, context->input_copies[k]);
     he_free(alloc, context->staging);
+    context->instances = NULL;
+    context->arenas = NULL;
+    context->dynamics = NULL;
+    context->pending = NULL;
+    context->staging = NULL;
 }
 
 he_status he_context_arm(struct run_context *context)

@@ -200,6 +200,7 @@ static void *worker_main(void *self)
 {
     struct lane *lane = self;
     he_status entered = he_device_enter_thread(lane->dev, true);
+    bool is_first = true; /* request since the worker failed to enter */
 
     while (!atomic_load_explicit(&lane->must_stop, memory_order_acquire)) {
         uint32_t seen = atomic_load_explicit(&lane->event, memory_order_acquire);
@@ -208,9 +209,14 @@ static void *worker_main(void *self)
         own(lane);
         if (entered != HE_OK) {
             uint32_t head = atomic_load_explicit(&lane->inbox_head, memory_order_acquire);
+            uint32_t tail = atomic_load(&lane->inbox_tail);
 
-            for (uint32_t k = atomic_load(&lane->inbox_tail); k != head; k++)
+            /* Once more for whoever comes: it may have been a passing fault. */
+            if (!is_first && tail != head)
+                entered = he_device_enter_thread(lane->dev, true);
+            for (uint32_t k = tail; entered != HE_OK && k != head; k++)
                 he_context_fail(lane->inbox[k % lane->session->context_count], entered);
+            is_first &= tail == head;
         }
         happened = work_once(lane);
         he_lane_disown(lane);

@@ -56,14 +56,24 @@ static void leave_session(struct he_session *session)
 void he_request_complete(struct run_context *context)
 {
     struct he_session *session = context->session;
-    struct he_request *request = context->request;
-    he_status status = (he_status)atomic_load(&context->status);
 
-    if (status == HE_OK) {
-        status = he_border_finish_outputs(context, request->outputs);
+    if (atomic_load(&context->status) == HE_OK) {
+        he_status status = he_border_finish_outputs(context, context->request->outputs);
+
         if (status != HE_OK)
             he_context_fail(context, status);
     }
+    if (atomic_load(&context->status) == HE_OK || !he_session_park(context))
+        he_request_finish(context);
+    he_session_leave(session);
+}
+
+void he_request_finish(struct run_context *context)
+{
+    struct he_session *session = context->session;
+    struct he_request *request = context->request;
+    he_status status = (he_status)atomic_load(&context->status);
+
     if (status != HE_OK)
         he_border_drop_outputs(context, request->outputs);
     request->status = status;
@@ -94,36 +104,53 @@ static he_status ensure_workers(struct he_session *session)
     return status;
 }
 
-/* Takes a context and readies it; on failure nothing is in flight and no output is held. */
+/* Takes a context and readies it; *out NULL: the request waits for the session to be mended. On
+ * failure nothing is in flight and no output is held. The caller leaves the session when it is through. */
 static he_status begin(struct he_session *session, const DLTensor *const *inputs,
                        size_t input_count, struct he_request *request, size_t output_count,
                        struct run_context **out)
 {
     struct run_context *context;
+    bool is_parked;
     he_status status;
 
+    *out = NULL;
     if (!session || (input_count && !inputs) || (output_count && !request->outputs))
         return he_error_set(HE_ERR_INVALID, "session, inputs or outputs are NULL");
-    atomic_fetch_add(&session->running, 1);
+    /* For the request, and for the thread that brings it to the lanes. */
+    atomic_fetch_add(&session->running, 2);
     context = take_context(session);
     context->message[0] = '\0';
+    atomic_store(&context->status, HE_OK);
     status = he_border_take_inputs(context, inputs, input_count);
     if (status != HE_OK)
         goto give;
     status = he_border_prepare_outputs(context, request->outputs, output_count);
     if (status != HE_OK)
         goto give;
-    status = he_context_arm(context);
+    context->request = request;
+    status = he_session_enter(context, &is_parked);
     if (status != HE_OK)
         goto drop;
-    context->request = request;
-    *out = context;
-    return HE_OK;
+    if (is_parked)
+        return HE_OK;
+    status = he_context_arm(context);
+    if (status == HE_OK) {
+        *out = context;
+        return HE_OK;
+    }
+    he_context_fail(context, status);
+    is_parked = he_session_park(context);
+    he_session_leave(session);
+    he_session_leave(session);
+    if (is_parked)
+        return HE_OK;
 
 drop:
     he_border_drop_outputs(context, request->outputs);
 give:
     give_context(context);
+    leave_session(session);
     leave_session(session);
     return status;
 }
@@ -140,11 +167,31 @@ static void enter_lanes(struct he_session *session, struct run_context *context)
     for (uint32_t l = 0; l < lane_count; l++)
         he_lane_enter(&session->lanes[l], context);
     he_mutex_unlock(&session->lock);
-    /* The lanes outlive the request, but not the session: it may end once the last
-     * lane is through, so no lane is touched after that. Waking the lane that is
-     * needed keeps the request alive: running counts until it has completed. */
     for (uint32_t l = 0; l < lane_count; l++)
         he_lane_wake(&session->lanes[l]);
+}
+
+void he_request_start(struct run_context *context, bool may_run_here)
+{
+    struct he_session *session = context->session;
+    struct lane *lane = session->lanes;
+    he_status status;
+
+    if (may_run_here && may_run_inline(session) && he_lane_try_own(lane)) {
+        he_lane_run_inline(lane, context);
+        he_lane_disown(lane);
+        if (atomic_load(&lane->inbox_head) != atomic_load(&lane->inbox_tail))
+            he_lane_wake(lane);
+    } else {
+        status = ensure_workers(session);
+        if (status == HE_OK) {
+            enter_lanes(session, context);
+        } else {
+            he_context_fail(context, status);
+            he_request_complete(context);
+        }
+    }
+    he_session_leave(session);
 }
 
 static he_status report(const struct he_request *request)
@@ -169,25 +216,9 @@ he_status he_session_run(struct he_session *session, const DLTensor *const *inpu
 
     if (status != HE_OK)
         return status;
-    if (may_run_inline(session) && he_lane_try_own(&session->lanes[0])) {
-        struct lane *lane = &session->lanes[0];
-
-        /* The lane is given back before the request completes, since the session may end then. */
-        atomic_fetch_add(&session->running, 1);
-        he_lane_run_inline(lane, context);
-        he_lane_disown(lane);
-        if (atomic_load(&lane->inbox_head) != atomic_load(&lane->inbox_tail))
-            he_lane_wake(lane);
-        leave_session(session);
-        return report(&request);
-    }
-    status = session->plan->lane_count ? ensure_workers(session) : HE_OK;
-    if (status != HE_OK) {
-        he_context_fail(context, status);
-        he_request_complete(context);
-        return report(&request);
-    }
-    enter_lanes(session, context);
+    if (context)
+        he_request_start(context, true);
+    leave_session(session);
     wait_done(&request);
     return report(&request);
 }
@@ -203,9 +234,6 @@ he_status he_session_submit(struct he_session *session, const DLTensor *const *i
     if (!session || !out)
         return he_error_set(HE_ERR_INVALID, "he_session_submit: session or out is NULL");
     *out = NULL;
-    status = session->plan->lane_count ? ensure_workers(session) : HE_OK;
-    if (status != HE_OK)
-        return status;
     request = he_alloc(&session->arena.alloc, 1, sizeof *request);
     if (!request)
         return he_no_memory();
@@ -214,13 +242,16 @@ he_status he_session_submit(struct he_session *session, const DLTensor *const *i
     request->outputs = outputs;
     request->done_fn = done;
     request->done_self = self;
+    *out = request; /* before it can be done */
     status = begin(session, inputs, input_count, request, output_count, &context);
     if (status != HE_OK) {
+        *out = NULL;
         he_free(&session->arena.alloc, request);
         return status;
     }
-    *out = request;
-    enter_lanes(session, context);
+    if (context)
+        he_request_start(context, false);
+    leave_session(session);
     return HE_OK;
 }
 

@@ -4,7 +4,9 @@ libhe_la_SOURCES += \
 	src/exec/context.c \
 	src/exec/dlpack_types.c src/exec/dlpack_types.h \
 	src/exec/exec.h \
+	src/exec/figures.c \
 	src/exec/lane.c \
+	src/exec/mend.c \
 	src/exec/request.c \
 	src/exec/session.c
 EXTRA_DIST += src/exec/README.md

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making a plan ready to run: compile the regions, size the memory, bind the contexts. */
+/*
+ * Making a plan ready to run: compile the regions, size the memory, bind the contexts. Everything
+ * that is made for the plan is in the session's room, which can be cleared and furnished anew.
+ */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/size.h"
 #include "exec/exec.h"
-
-static void close_session(struct he_session *session);
 
 /* The way of each of the region's tasks, as the plan's costs chose it; NULL without costs. */
 static he_status region_ways(struct he_session *session, uint32_t r, const char ***out)
@@ -17,7 +19,7 @@ static he_status region_ways(struct he_session *session, uint32_t r, const char 
     *out = NULL;
     if (!plan->costs)
         return HE_OK;
-    *out = he_arena_alloc(&session->arena, view->task_count, sizeof **out);
+    *out = he_arena_alloc(&session->room, view->task_count, sizeof **out);
     for (uint32_t k = 0; *out && k < view->task_count; k++)
         (*out)[k] = plan->costs[(size_t)view->tasks[k] * plan->problem->device_count + device].way;
     return *out ? HE_OK : he_no_memory();
@@ -27,7 +29,7 @@ static he_status compile_regions(struct he_session *session)
 {
     struct he_plan *plan = session->plan;
 
-    session->programs = he_arena_alloc(&session->arena, plan->region_count,
+    session->programs = he_arena_alloc(&session->room, plan->region_count,
                                        sizeof *session->programs);
     if (!session->programs)
         return he_no_memory();
@@ -44,6 +46,8 @@ static he_status compile_regions(struct he_session *session)
                                             &session->programs[r]);
         if (status == HE_OK)
             status = he_device_program_info(lane->dev, session->programs[r], &info);
+        if (he_is_device_failure(status))
+            return status; /* which names the device */
         if (status != HE_OK)
             return he_error_prefix(status, "%s", plan->machine->devices[lane->plan->device].id);
         session->constant_bytes += info.constant_bytes;
@@ -57,7 +61,7 @@ static he_status make_lanes(struct he_session *session)
 {
     struct he_plan *plan = session->plan;
 
-    session->lanes = he_arena_alloc(&session->arena, plan->lane_count, sizeof *session->lanes);
+    session->lanes = he_arena_alloc(&session->room, plan->lane_count, sizeof *session->lanes);
     if (!session->lanes)
         return he_no_memory();
     for (uint32_t l = 0; l < plan->lane_count; l++) {
@@ -68,9 +72,9 @@ static he_status make_lanes(struct he_session *session)
         lane->dev = session->devs[plan->lanes[l].device];
         lane->index = l;
         lane->is_async = he_device_has(lane->dev, HE_CAP_ASYNC);
-        lane->inbox = he_arena_alloc(&session->arena, session->context_count,
+        lane->inbox = he_arena_alloc(&session->room, session->context_count,
                                      sizeof(struct run_context *));
-        lane->cursors = he_arena_alloc(&session->arena, session->context_count,
+        lane->cursors = he_arena_alloc(&session->room, session->context_count,
                                        sizeof *lane->cursors);
         if (!lane->inbox || !lane->cursors)
             return he_no_memory();
@@ -102,7 +106,7 @@ static he_status find_border_slots(struct he_session *session)
 
     for (uint32_t r = 0; r < plan->region_count; r++)
         most += plan->regions[r].view.slot_count;
-    session->border_slots = he_arena_alloc(&session->arena, most, sizeof *session->border_slots);
+    session->border_slots = he_arena_alloc(&session->room, most, sizeof *session->border_slots);
     if (!session->border_slots)
         return he_no_memory();
     for (uint32_t r = 0; r < plan->region_count; r++) {
@@ -125,38 +129,17 @@ static he_status prepare_measuring(struct he_session *session)
     const struct he_plan *plan = session->plan;
     uint32_t tasks = plan->problem->task_count;
 
-    session->task_seconds = he_arena_alloc(&session->arena, tasks, sizeof *session->task_seconds);
-    session->task_runs = he_arena_alloc(&session->arena, tasks, sizeof *session->task_runs);
-    session->task_ns = he_arena_alloc(&session->arena, plan->region_count,
+    session->task_seconds = he_arena_alloc(&session->room, tasks, sizeof *session->task_seconds);
+    session->task_runs = he_arena_alloc(&session->room, tasks, sizeof *session->task_runs);
+    session->task_ns = he_arena_alloc(&session->room, plan->region_count,
                                       sizeof *session->task_ns);
     if (!session->task_seconds || !session->task_runs || !session->task_ns)
         return he_no_memory();
     for (uint32_t r = 0; r < plan->region_count; r++) {
-        session->task_ns[r] = he_arena_alloc(&session->arena, plan->regions[r].view.task_count,
+        session->task_ns[r] = he_arena_alloc(&session->room, plan->regions[r].view.task_count,
                                              sizeof *session->task_ns[r]);
         if (!session->task_ns[r])
             return he_no_memory();
-    }
-    return HE_OK;
-}
-
-static he_status make_contexts(struct he_session *session)
-{
-    session->contexts = he_arena_alloc(&session->arena, session->context_count,
-                                       sizeof *session->contexts);
-    if (!session->contexts)
-        return he_no_memory();
-    for (uint32_t c = 0; c < session->context_count; c++) {
-        struct run_context *context = &session->contexts[c];
-        he_status status;
-
-        context->session = session;
-        context->index = c;
-        status = he_context_init(session, context);
-        if (status != HE_OK)
-            return status;
-        context->next_free = session->free_contexts;
-        session->free_contexts = context;
     }
     return HE_OK;
 }
@@ -180,36 +163,24 @@ static size_t largest_device_copy(const struct he_plan *plan)
     return largest;
 }
 
-he_status he_session_open(struct he_plan *plan, struct he_device **devs,
-                          const struct he_session_options *options,
-                          const struct he_allocator *alloc, struct he_session **out)
+static he_status furnish_contexts(struct he_session *session)
+{
+    he_status status = HE_OK;
+
+    for (uint32_t c = 0; c < session->context_count && status == HE_OK; c++)
+        status = he_context_furnish(&session->contexts[c]);
+    return status;
+}
+
+static he_status furnish(struct he_session *session)
 {
     static _Atomic uint64_t next_serial = 1;
-    struct he_session *session;
-    struct he_arena arena;
-    he_status status;
+    he_status status = he_plan_lower(session->plan);
 
-    *out = NULL;
-    status = he_plan_lower(plan);
     if (status != HE_OK)
         return status;
-    he_arena_init(&arena, alloc);
-    session = he_arena_alloc(&arena, 1, sizeof *session);
-    if (!session)
-        return he_no_memory();
-    session->arena = arena;
-    session->plan = plan;
-    session->devs = devs;
     session->serial = atomic_fetch_add(&next_serial, 1);
-    session->context_count = options && options->max_in_flight ? options->max_in_flight : 1;
-    session->measures_tasks = options && options->measure_tasks;
-    session->staging_bytes = largest_device_copy(plan);
-    status = he_mutex_init(&session->lock);
-    if (status != HE_OK) {
-        arena = session->arena;
-        he_arena_fini(&arena);
-        return status;
-    }
+    session->staging_bytes = largest_device_copy(session->plan);
     status = make_lanes(session);
     if (status == HE_OK)
         status = compile_regions(session);
@@ -219,36 +190,155 @@ he_status he_session_open(struct he_plan *plan, struct he_device **devs,
         status = find_border_slots(session);
     if (status == HE_OK)
         status = prepare_measuring(session);
-    if (status == HE_OK)
-        status = make_contexts(session);
-    if (status != HE_OK) {
-        close_session(session);
-        return status;
-    }
-    *out = session;
-    return HE_OK;
+    return status == HE_OK ? furnish_contexts(session) : status;
 }
 
-/* Also for half-made sessions: whatever is not there is NULL. */
-static void close_session(struct he_session *session)
+he_status he_session_furnish(struct he_session *session)
+{
+    char why[512];
+
+    for (;;) {
+        he_status status = furnish(session);
+
+        if (status == HE_OK)
+            return HE_OK;
+        /* The old plan is what the room was made for: cleared before there is another one. */
+        snprintf(why, sizeof why, "%s", he_error_message());
+        he_session_clear(session);
+        he_error_set(status, "%s", why);
+        status = he_session_mend(session, status, NULL, NULL);
+        if (status != HE_OK)
+            return status;
+    }
+}
+
+/* Also for a half-made room: whatever is not there is NULL. */
+void he_session_clear(struct he_session *session)
 {
     struct he_plan *plan = session->plan;
-    struct he_arena arena;
+    struct he_allocator alloc = session->room.alloc;
 
     for (uint32_t l = 0; session->lanes && l < plan->lane_count; l++)
         he_lane_stop(&session->lanes[l]);
     for (uint32_t c = 0; session->contexts && c < session->context_count; c++)
-        he_context_fini(&session->contexts[c]);
+        he_context_clear(&session->contexts[c]);
     for (uint32_t l = 0; session->lanes && l < plan->lane_count; l++) {
         if (session->lanes[l].dev)
             he_device_buffer_free(session->lanes[l].dev, session->lanes[l].workspace);
     }
     for (uint32_t r = 0; session->programs && r < plan->region_count; r++)
         he_device_program_free(session->lanes[plan->regions[r].lane].dev, session->programs[r]);
+    /* Programs borrow from the plan, and work in flight writes to the callers' memory: neither may
+     * outlast this. */
+    for (uint32_t l = 0; session->lanes && l < plan->lane_count; l++) {
+        if (session->lanes[l].dev)
+            he_device_bury(session->lanes[l].dev);
+    }
+    session->lanes = NULL;
+    session->programs = NULL;
+    session->border_slots = NULL;
+    session->border_slot_count = 0;
+    session->constant_bytes = 0;
+    session->task_seconds = NULL;
+    session->task_runs = NULL;
+    session->task_ns = NULL;
+    session->has_workers = false;
+    he_arena_fini(&session->room);
+    he_arena_init(&session->room, &alloc);
+}
+
+/* --- Opening and closing --- */
+
+static he_status make_contexts(struct he_session *session)
+{
+    he_status status = HE_OK;
+
+    session->contexts = he_arena_alloc(&session->arena, session->context_count,
+                                       sizeof *session->contexts);
+    if (!session->contexts)
+        return he_no_memory();
+    for (uint32_t c = 0; c < session->context_count; c++)
+        session->contexts[c] = (struct run_context){ .session = session, .index = c };
+    for (uint32_t c = 0; c < session->context_count && status == HE_OK; c++) {
+        struct run_context *context = &session->contexts[c];
+
+        status = he_context_init(session, context);
+        context->next_free = session->free_contexts;
+        session->free_contexts = context;
+    }
+    return status;
+}
+
+/* Also for half-made sessions. */
+static void close_session(struct he_session *session)
+{
+    struct he_arena arena;
+
+    if (session->has_keeper)
+        pthread_join(session->keeper, NULL);
+    he_session_clear(session);
+    for (uint32_t c = 0; session->contexts && c < session->context_count; c++)
+        he_context_fini(&session->contexts[c]);
+    for (struct session_event *event = session->events, *next; event; event = next) {
+        next = event->next;
+        he_free(&session->arena.alloc, event);
+    }
+    if (session->mender)
+        session->mender->destroy(session->mender);
+    he_arena_fini(&session->room);
     he_mutex_fini(&session->lock);
     /* The session lives in its arena. */
     arena = session->arena;
     he_arena_fini(&arena);
+}
+
+static he_status new_session(const struct he_allocator *alloc, struct he_session **out)
+{
+    struct he_session *session;
+    struct he_arena arena;
+    he_status status;
+
+    he_arena_init(&arena, alloc);
+    session = he_arena_alloc(&arena, 1, sizeof *session);
+    status = session ? he_mutex_init(&session->lock) : he_no_memory();
+    if (status != HE_OK) {
+        he_arena_fini(&arena);
+        return status;
+    }
+    session->arena = arena;
+    he_arena_init(&session->room, alloc);
+    *out = session;
+    return HE_OK;
+}
+
+he_status he_session_open(struct he_plan *plan, struct he_device **devs,
+                          const struct he_session_options *options, struct he_mender *mender,
+                          const struct he_allocator *alloc, struct he_session **out)
+{
+    struct he_session *session;
+    he_status status = new_session(alloc, &session);
+
+    *out = NULL;
+    if (status != HE_OK) {
+        if (mender)
+            mender->destroy(mender);
+        return status;
+    }
+    session->plan = plan;
+    session->border = plan->graph;
+    session->devs = devs;
+    session->mender = mender;
+    session->context_count = options && options->max_in_flight ? options->max_in_flight : 1;
+    session->measures_tasks = options && options->measure_tasks;
+    status = make_contexts(session);
+    if (status == HE_OK)
+        status = he_session_furnish(session);
+    if (status != HE_OK) {
+        close_session(session);
+        return status;
+    }
+    *out = session;
+    return HE_OK;
 }
 
 void he_session_destroy(struct he_session *session)
@@ -260,91 +350,4 @@ void he_session_destroy(struct he_session *session)
     while ((running = atomic_load(&session->running)) > 0)
         he_futex_wait(&session->running, running, -1);
     close_session(session);
-}
-
-/* --- Figures --- */
-
-he_status he_session_figures(const struct he_session *session, struct he_session_figures *out)
-{
-    struct he_session_figures figures;
-    size_t size;
-
-    if (!session || !out || out->struct_size < sizeof out->struct_size)
-        return he_error_set(HE_ERR_INVALID, "he_session_figures: session, out or its struct_size "
-                                            "is missing");
-    size = out->struct_size < sizeof figures ? out->struct_size : sizeof figures;
-    figures = (struct he_session_figures){
-        .struct_size = size,
-        .run_count = atomic_load(&((struct he_session *)session)->run_count),
-        .constant_bytes = session->constant_bytes,
-    };
-    for (uint32_t m = 0; m < session->plan->memory_count; m++)
-        figures.arena_bytes += session->plan->memories[m].arena_bytes;
-    for (uint32_t l = 0; l < session->plan->lane_count; l++) {
-        figures.copies += session->lanes[l].copies.copies;
-        figures.bytes_copied += session->lanes[l].copies.bytes;
-        figures.workspace_bytes += session->lanes[l].workspace_bytes;
-    }
-    for (uint32_t c = 0; c < session->context_count; c++) {
-        figures.copies += session->contexts[c].copies.copies;
-        figures.bytes_copied += session->contexts[c].copies.bytes;
-    }
-    memcpy(out, &figures, size);
-    return HE_OK;
-}
-
-he_status he_session_task_seconds(const struct he_session *session, size_t index, double *out)
-{
-    if (!session || !out || index >= session->plan->problem->task_count)
-        return he_error_set(HE_ERR_INVALID, "he_session_task_seconds: no task %zu", index);
-    *out = session->task_runs[index]
-               ? session->task_seconds[index] / (double)session->task_runs[index]
-               : 0;
-    return HE_OK;
-}
-
-void he_session_reset_times(struct he_session *session)
-{
-    size_t count = session->plan->problem->task_count;
-
-    memset(session->task_seconds, 0, count * sizeof *session->task_seconds);
-    memset(session->task_runs, 0, count * sizeof *session->task_runs);
-    for (uint32_t l = 0; l < session->plan->lane_count; l++) {
-        struct lane *lane = &session->lanes[l];
-
-        lane->busy_ns = lane->bytes_in = 0;
-        lane->copies = (struct he_copy_counter){ 0, 0 };
-    }
-    atomic_store(&session->run_count, 0);
-}
-
-he_status he_session_device(const struct he_session *session, size_t index,
-                            struct he_device_figures *out)
-{
-    struct he_device_figures figures;
-    const struct lane *lane;
-    uint64_t runs;
-    size_t size;
-
-    if (!session || !out || out->struct_size < sizeof out->struct_size)
-        return he_error_set(HE_ERR_INVALID, "he_session_device: session, out or its struct_size "
-                                            "is missing");
-    if (index >= session->plan->lane_count)
-        return he_error_set(HE_ERR_NOT_FOUND, "the session uses %u devices",
-                            session->plan->lane_count);
-    size = out->struct_size < sizeof figures ? out->struct_size : sizeof figures;
-    lane = &session->lanes[index];
-    runs = atomic_load(&((struct he_session *)session)->run_count);
-    runs = runs ? runs : 1;
-    figures = (struct he_device_figures){
-        .struct_size = size,
-        .id = session->plan->machine->devices[lane->plan->device].id,
-        .busy_seconds = (double)lane->busy_ns * 1e-9 / (double)runs,
-        .bytes_in = lane->bytes_in / runs,
-        .bytes_copied = lane->copies.bytes / runs,
-    };
-    for (uint32_t t = 0; t < session->plan->problem->task_count; t++)
-        figures.task_count += session->plan->placement.device[t] == lane->plan->device;
-    memcpy(out, &figures, size);
-    return HE_OK;
 }

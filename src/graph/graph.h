@@ -53,6 +53,8 @@ struct he_graph_options {
 he_status he_graph_prepare(const struct he_model *model, const struct he_graph_options *options,
                            const struct he_allocator *alloc, struct he_graph **out) HE_MUST_CHECK;
 void he_graph_destroy(struct he_graph *graph);
+/* Shares the graph that @graph was cut from, or @graph itself: to be freed with he_graph_destroy(). */
+struct he_graph *he_graph_share_uncut(const struct he_graph *graph);
 
 /* --- The passes, for tests --- */
 he_status he_graph_build(const struct he_model *model, const struct he_graph_options *options,

@@ -68,6 +68,16 @@ void he_graph_destroy(struct he_graph *graph)
     he_free(&alloc, root);
 }
 
+struct he_graph *he_graph_share_uncut(const struct he_graph *graph)
+{
+    struct root *root = (struct root *)graph;
+
+    while (root->base)
+        root = (struct root *)root->base;
+    atomic_fetch_add(&root->users, 1);
+    return &root->graph;
+}
+
 void he_graph_share_base(struct he_graph *graph, const struct he_graph *base)
 {
     struct root *root = (struct root *)base;

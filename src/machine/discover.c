@@ -115,6 +115,7 @@ he_status he_machine_create(const char *source, const struct he_allocator *alloc
     machine->settings = (struct he_machine_settings){
         .strategy = "latency_aware",
         .hints = "respect",
+        .on_device_loss = "replan",
         .gpu_mem_threshold = 1.0,
         .dvfs_policy = "",
         .swap_path = "",

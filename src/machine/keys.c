@@ -48,6 +48,8 @@ static const struct key scheduling_keys[] = {
       "what the model says about devices" },
     { "layers", KEY_TEXT, 0, SET(layers), 0, NULL, 0, 0,
       "devices for layer_ann properties: \"gpu(encoder, decoder); cpu(=head)\"" },
+    { "on_device_loss", KEY_WORD, 0, SET(on_device_loss), 0, "replan|fail", 0, 0,
+      "when a device fails: plan again for the others, or fail" },
     { "batch_split_size", KEY_COUNT, 0, SET(batch_split_size), 0, NULL, 1, 1e9,
       "most rows (batch) one part of a large task has where it is cut" },
 };

@@ -75,6 +75,7 @@ struct he_machine_settings {
     const char *strategy; /* "latency_aware" by default */
     const char *hints;    /* of the model about devices: "respect" (default) or "ignore" */
     const char *layers;   /* layer_ann to devices, "gpu(encoder); cpu(=head)"; NULL: not set */
+    const char *on_device_loss; /* "replan" (default) or "fail" */
     uint32_t batch_split_size; /* 0: not set */
     double gpu_mem_threshold;  /* fraction, 1.0 by default */
     enum he_mem_policy mem_policy;
