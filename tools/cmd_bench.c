@@ -203,7 +203,7 @@ static int report(struct bench *bench)
 
     if (bench->sample_count == 0)
         return tool_usage_error("bench: nothing was measured");
-    if (he_plan_figures(bench->plan, &figures) != HE_OK ||
+    if (he_plan_figures(he_session_plan(bench->session), &figures) != HE_OK ||
         he_session_figures(bench->session, &session) != HE_OK)
         return EXIT_FAILED;
     qsort(bench->samples_ms, bench->sample_count, sizeof *bench->samples_ms, by_value);
@@ -219,6 +219,9 @@ static int report(struct bench *bench)
                (double)session.arena_bytes * 1e-6, (double)figures.arena_lower_bound_bytes * 1e-6,
                (double)session.constant_bytes * 1e-6);
         printf("predicted %.3f ms\n", figures.makespan * 1e3);
+        if (session.replans)
+            printf("note: a device failed; these are figures of %llu plans together\n",
+                   (unsigned long long)session.replans + 1);
         return EXIT_DONE;
     }
     he_text_init(&text, NULL);
@@ -240,6 +243,7 @@ static int report(struct bench *bench)
     he_json_int(&json, "constant_bytes", (int64_t)session.constant_bytes);
     he_json_double(&json, "load_ms", bench->load_ms);
     he_json_double(&json, "predicted_ms", figures.makespan * 1e3);
+    he_json_int(&json, "replans", (int64_t)session.replans);
     he_json_object_end(&json);
     he_text_append(&text, "\n", 1);
     return tool_print(&text);

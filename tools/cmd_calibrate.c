@@ -161,7 +161,8 @@ static he_status sample(struct calibration *c, struct he_plan *plan, struct he_s
 static he_status try_ways(struct calibration *c, struct he_plan *plan, struct he_engine_ways *ways,
                           struct he_session *rule, const struct feed *feed)
 {
-    struct he_session_options options = { .struct_size = sizeof options, .measure_tasks = true };
+    struct he_session_options options = { .struct_size = sizeof options, .measure_tasks = true,
+                                          .on_device_loss = HE_ON_LOSS_FAIL };
     struct he_session *tried;
     he_status status = he_session_create(c->engine, plan, &options, &tried);
 
@@ -212,7 +213,8 @@ static he_status explore(struct calibration *c, struct he_plan *plan, uint32_t d
 
 static he_status measure(struct calibration *c, uint32_t device)
 {
-    struct he_session_options options = { .struct_size = sizeof options, .measure_tasks = true };
+    struct he_session_options options = { .struct_size = sizeof options, .measure_tasks = true,
+                                          .on_device_loss = HE_ON_LOSS_FAIL };
     struct he_session *session = NULL;
     struct he_plan *plan = NULL;
     struct he_arena arena;

@@ -128,6 +128,9 @@ static he_status run_session(struct he_session *session, const struct he_tensor 
 static void run_set(struct suite *suite, const struct he_model *model, const char *set_path,
                     struct he_arena *arena, struct outcome *outcome)
 {
+    /* It is the devices named that are examined. */
+    struct he_session_options session_options = { .struct_size = sizeof session_options,
+                                                  .on_device_loss = HE_ON_LOSS_FAIL };
     struct he_session *session = NULL;
     struct he_plan *plan = NULL;
     struct he_tensor *inputs, *expected;
@@ -151,7 +154,7 @@ static void run_set(struct suite *suite, const struct he_model *model, const cha
                                     &plan)
                      : he_no_memory();
     if (status == HE_OK)
-        status = he_session_create(suite->engine, plan, NULL, &session);
+        status = he_session_create(suite->engine, plan, &session_options, &session);
     if (status == HE_OK)
         status = run_session(session, inputs, input_count, outputs, he_model_output_count(model),
                              arena);

@@ -148,8 +148,62 @@ static he_status compare_outputs(struct job *job)
     return HE_OK;
 }
 
+static bool is_lost_before(const struct job *job, size_t index, const char *device)
+{
+    struct he_session_event event = { .struct_size = sizeof event };
+
+    for (size_t k = 0; k < index && he_session_event(job->session, k, &event) == HE_OK; k++) {
+        if (event.kind == HE_EVENT_LOST && strcmp(event.device, device) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What became of devices that failed. */
+static void write_losses(const struct job *job, struct he_json_writer *json)
+{
+    static const char *const kinds[] = { "retried", "memory full", "lost" };
+    struct he_session_figures figures = { .struct_size = sizeof figures };
+    struct he_session_event event = { .struct_size = sizeof event };
+
+    he_json_array_flat(json, "lost_devices");
+    for (size_t k = 0; he_session_event(job->session, k, &event) == HE_OK; k++) {
+        if (event.kind == HE_EVENT_LOST && !is_lost_before(job, k, event.device))
+            he_json_string(json, NULL, event.device);
+    }
+    he_json_array_end(json);
+    if (he_session_figures(job->session, &figures) == HE_OK) {
+        he_json_int(json, "replans", (int64_t)figures.replans);
+        he_json_int(json, "retries", (int64_t)figures.retries);
+    }
+    he_json_array(json, "device_events");
+    for (size_t k = 0; he_session_event(job->session, k, &event) == HE_OK; k++) {
+        he_json_object_flat(json, NULL);
+        he_json_string(json, "device", event.device);
+        he_json_string(json, "what", kinds[event.kind]);
+        he_json_string(json, "reason", event.reason);
+        he_json_object_end(json);
+    }
+    he_json_array_end(json);
+}
+
+static void print_losses(const struct job *job)
+{
+    static const char *const texts[] = { "failed once and was tried again", "has too little memory",
+                                         "was lost" };
+    struct he_session_figures figures = { .struct_size = sizeof figures };
+    struct he_session_event event = { .struct_size = sizeof event };
+
+    for (size_t k = 0; he_session_event(job->session, k, &event) == HE_OK; k++)
+        printf("note: %s %s (%s)\n", event.device, texts[event.kind], event.reason);
+    if (he_session_figures(job->session, &figures) == HE_OK && figures.replans)
+        printf("note: planned again %llu time%s; this is the last plan\n",
+               (unsigned long long)figures.replans, figures.replans == 1 ? "" : "s");
+}
+
 static int report_json(struct job *job)
 {
+    const struct he_plan *plan = he_session_plan(job->session);
     struct he_device_figures device = { .struct_size = sizeof device };
     struct he_json_writer json;
     struct he_text text;
@@ -176,7 +230,7 @@ static int report_json(struct job *job)
     he_json_array_end(&json);
     he_json_double(&json, "latency_ms", job->latency_ms);
     he_json_double(&json, "first_run_ms", job->first_ms);
-    he_json_double(&json, "predicted_ms", job->plan->schedule.makespan * 1e3);
+    he_json_double(&json, "predicted_ms", plan->schedule.makespan * 1e3);
     he_json_object(&json, "devices");
     for (size_t k = 0; he_session_device(job->session, k, &device) == HE_OK; k++) {
         he_json_object_flat(&json, device.id);
@@ -187,6 +241,7 @@ static int report_json(struct job *job)
         he_json_object_end(&json);
     }
     he_json_object_end(&json);
+    write_losses(job, &json);
     he_json_object_end(&json);
     he_text_append(&text, "\n", 1);
     return tool_print(&text);
@@ -207,6 +262,7 @@ static void print_values(const struct he_tensor *tensor)
 
 static void report_text(struct job *job)
 {
+    const struct he_plan *plan = he_session_plan(job->session);
     struct he_device_figures device = { .struct_size = sizeof device };
 
     for (uint32_t k = 0; k < job->output_count; k++) {
@@ -219,17 +275,18 @@ static void report_text(struct job *job)
         printf("\n");
     }
     printf("latency %.3f ms, predicted %.3f ms (%+.0f %%); the first run took %.3f ms\n",
-           job->latency_ms, job->plan->schedule.makespan * 1e3,
-           (job->plan->schedule.makespan * 1e3 / job->latency_ms - 1) * 100, job->first_ms);
+           job->latency_ms, plan->schedule.makespan * 1e3,
+           (plan->schedule.makespan * 1e3 / job->latency_ms - 1) * 100, job->first_ms);
     for (size_t k = 0; he_session_device(job->session, k, &device) == HE_OK; k++)
         printf("  %-10s %4u tasks, busy %.3f ms, %llu bytes in, %llu bytes copied\n", device.id,
                device.task_count, device.busy_seconds * 1e3, (unsigned long long)device.bytes_in,
                (unsigned long long)device.bytes_copied);
+    print_losses(job);
 }
 
 static void print_placement(const struct job *job)
 {
-    const struct he_plan *plan = job->plan;
+    const struct he_plan *plan = he_session_plan(job->session);
 
     printf("%u tasks in %u regions, strategy %s, policy %s\n", plan->problem->task_count,
            plan->part_count, plan->strategy, plan->placement.policy);
