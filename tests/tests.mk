@@ -4,10 +4,25 @@ if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_random_dags
 TESTS += tests/unit/test_random_dags
 tests_unit_test_random_dags_SOURCES = tests/unit/test_random_dags.c \
-	tests/support/random_cut.c tests/support/random_cut.h
+	tests/support/random_cut.c tests/support/random_cut.h \
+	tests/support/random_model.c tests/support/random_model.h
 tests_unit_test_random_dags_CPPFLAGS = $(TEST_CPPFLAGS)
 tests_unit_test_random_dags_CFLAGS = $(TEST_CFLAGS)
 tests_unit_test_random_dags_LDADD = $(TEST_LIBS)
+
+# A device that fails on demand, as a plug-in; -rpath makes it a shared object.
+check_LTLIBRARIES += tests/support/faulty.la
+tests_support_faulty_la_SOURCES = tests/support/faulty.c tests/support/faulty.h
+tests_support_faulty_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath $(abs_builddir)
+check_PROGRAMS += tests/unit/test_device_loss
+TESTS += tests/unit/test_device_loss
+tests_unit_test_device_loss_SOURCES = tests/unit/test_device_loss.c tests/support/faulty.h \
+	tests/support/random_model.c tests/support/random_model.h
+tests_unit_test_device_loss_CPPFLAGS = $(TEST_CPPFLAGS) \
+	-DFAULTY_PATH='"$(abs_top_builddir)/tests/support/.libs/faulty.so"'
+tests_unit_test_device_loss_CFLAGS = $(TEST_CFLAGS)
+tests_unit_test_device_loss_LDADD = $(TEST_LIBS)
+EXTRA_tests_unit_test_device_loss_DEPENDENCIES = tests/support/faulty.la
 endif
 
 check_PROGRAMS += tests/support/make_ramp
