@@ -103,6 +103,19 @@ age
 expect "output with a folder others may write" "$(outputs)" "$right"
 expect "files used of a folder others may write" "$(used)" 0
 
+# A device without a compiler runs what was built before, and says so of the rest.
+rm -rf "$cache"
+outputs >/dev/null
+outputs >/dev/null
+export HETEROENGINE_OPENCL_COMPILER=off
+expect "output without a compiler" "$(outputs)" "$right"
+[ -z "$(outputs "$other")" ] || fail "without a compiler a program was built"
+grep -q "has no compiler" "$scratch/err" || fail "no reason without a compiler: $(cat "$scratch/err")"
+rm -rf "$cache"
+"$hetero" plan -m "$model" -d CPU:0,GPU:0 --explain 2>&1 | grep -qE "GPU:0 *cannot run: .*(no compiler|functions of its own)" ||
+    fail "plans do not tell that a device lacks a compiler"
+unset HETEROENGINE_OPENCL_COMPILER
+
 # Off, no room, no folder.
 rm -rf "$cache"
 HETEROENGINE_OPENCL_CACHE=off

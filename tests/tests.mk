@@ -37,12 +37,19 @@ tests_support_make_bad_LDADD = libhe.la
 dist_check_SCRIPTS += tests/bad_input.sh
 TESTS += tests/bad_input.sh
 
-dist_check_SCRIPTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh \
+dist_check_SCRIPTS += tests/check_opencl.sh tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh \
 	tests/node_suite.sh tests/opencl_cache.sh tests/opencl_tiles.sh
-TESTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh \
+TESTS += tests/check_opencl.sh tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh \
 	tests/opencl_cache.sh tests/opencl_tiles.sh
 EXTRA_DIST += tests/exported_symbols.txt tests/node_skips.txt
 CLEANFILES += exported_symbols.out node_suite.out
+
+# Drivers that only say who they are.
+if HAVE_OPENCL
+check_LTLIBRARIES += tests/stubs/stub_icd.la
+tests_stubs_stub_icd_la_SOURCES = tests/stubs/icd.c
+tests_stubs_stub_icd_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
+endif
 
 # Sessions, plans, costs and the core.
 if HAVE_CHECK

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 bin_PROGRAMS += hetero
 hetero_SOURCES = \
+	tools/check.h tools/check_opencl.c \
 	tools/cmd_bench.c \
 	tools/cmd_calibrate.c \
 	tools/cmd_check.c \

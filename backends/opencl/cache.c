@@ -127,8 +127,8 @@ static void put_info(struct opencl_device *dev, cl_device_info what, struct open
     opencl_text_printf(key, "%s\n", text);
 }
 
-static void make_key(struct opencl_device *dev, const struct opencl_source *source,
-                     struct opencl_text *key)
+/* Device and driver: what every key of theirs begins with. */
+static void begin_key(struct opencl_device *dev, struct opencl_text *key)
 {
     cl_platform_id platform = NULL;
     char version[512] = "";
@@ -143,7 +143,14 @@ static void make_key(struct opencl_device *dev, const struct opencl_source *sour
         CL_SUCCESS)
         dev->cl->clGetPlatformInfo(platform, CL_PLATFORM_VERSION, sizeof version - 1, version,
                                    NULL);
-    opencl_text_printf(key, "%s\n%s\n", version, source->options);
+    opencl_text_printf(key, "%s\n", version);
+}
+
+static void make_key(struct opencl_device *dev, const struct opencl_source *source,
+                     struct opencl_text *key)
+{
+    begin_key(dev, key);
+    opencl_text_printf(key, "%s\n", source->options);
     opencl_text_append(key, source->text, source->size);
 }
 
@@ -356,6 +363,52 @@ static void make_room_locked(const struct he_allocator *alloc, int folder, uint6
         folder_bytes -= entries[k].bytes;
     }
     opencl_free(alloc, entries);
+}
+
+/* --- Devices without a compiler --- */
+
+static bool begins_with(int folder, const char *name, const struct opencl_text *key, char *room)
+{
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct header header;
+    struct stat info;
+    bool fits;
+
+    if (fd < 0)
+        return false;
+    fits = fstat(fd, &info) == 0 && is_ours(&info) && read_all(fd, &header, sizeof header) &&
+           memcmp(header.magic, MAGIC, sizeof MAGIC) == 0 && header.key_bytes >= key->size &&
+           read_all(fd, room, key->size) && memcmp(room, key->data, key->size) == 0;
+    close(fd);
+    return fits;
+}
+
+bool opencl_cache_has_any(struct opencl_device *dev)
+{
+    unsigned known = atomic_load(&dev->built_before);
+    struct entry *entries = NULL;
+    struct opencl_text key;
+    uint32_t count;
+    char *room;
+    int folder;
+
+    if (known)
+        return known == 2;
+    known = 1;
+    folder = opencl_device_start(dev) == HE_OK ? open_folder(false) : -1;
+    if (folder >= 0) {
+        begin_key(dev, &key);
+        count = list_files(&dev->alloc, folder, &entries);
+        room = key.failed ? NULL : opencl_alloc(&dev->alloc, key.size + 1, 1);
+        for (uint32_t k = 0; room && k < count && known == 1; k++)
+            known += begins_with(folder, entries[k].name, &key, room);
+        opencl_free(&dev->alloc, room);
+        opencl_free(&dev->alloc, entries);
+        opencl_text_fini(&key);
+        close(folder);
+    }
+    atomic_store(&dev->built_before, known);
+    return known == 2;
 }
 
 /* --- Writing --- */

@@ -20,6 +20,8 @@ cl_program opencl_cache_load(struct opencl_device *dev, const struct opencl_sour
 /* Keeps what was built. Failing to is no error either. */
 void opencl_cache_store(struct opencl_device *dev, const struct opencl_source *source,
                         cl_program built);
+/* True when there is any program for this device: of one without a compiler the rest cannot run. */
+bool opencl_cache_has_any(struct opencl_device *dev);
 
 /* digest.c: SHA-256 */
 #define OPENCL_DIGEST_BYTES 32

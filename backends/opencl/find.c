@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -59,6 +60,42 @@ static uint64_t number_of(const struct opencl_api *cl, cl_device_id device, cl_d
                                                                                          : 0;
 }
 
+static bool names_one_of(const char *text, const char *const *words)
+{
+    for (size_t k = 0; words[k]; k++)
+        if (strcasestr(text, words[k]))
+            return true;
+    return false;
+}
+
+/*
+ * A processor stands in for a GPU where there is none: its name says what it is. An
+ * accelerator is an FPGA or a DSP where the vendor's names say so, else a chip of its own:
+ * ASIC, as are custom devices, whose functions are fixed.
+ */
+static enum he_device_kind kind_of(uint64_t type, const char *name, const char *platform_name)
+{
+    static const char *const fpga[] = { "fpga", "xilinx", "alveo", "altera", "versal", NULL };
+    static const char *const dsp[] = { "dsp", "hexagon", NULL };
+
+    if (type & (CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_CPU))
+        return HE_KIND_GPU;
+    if (names_one_of(name, fpga) || names_one_of(platform_name, fpga))
+        return HE_KIND_FPGA;
+    if (names_one_of(name, dsp))
+        return HE_KIND_DSP;
+    return type & (CL_DEVICE_TYPE_ACCELERATOR | CL_DEVICE_TYPE_CUSTOM) ? HE_KIND_ASIC
+                                                                      : HE_KIND_OTHER;
+}
+
+/* For tests: devices are taken for such that run only what was built elsewhere. */
+static bool hides_compilers(void)
+{
+    const char *told = getenv("HETEROENGINE_OPENCL_COMPILER");
+
+    return told && strcmp(told, "off") == 0;
+}
+
 /* False for a device we cannot use. */
 static bool describe(const struct opencl_api *cl, cl_device_id device, const char *platform_name,
                      struct opencl_found *out)
@@ -66,8 +103,7 @@ static bool describe(const struct opencl_api *cl, cl_device_id device, const cha
     uint64_t type = number_of(cl, device, CL_DEVICE_TYPE, sizeof(cl_ulong));
     char name[96], version[64];
 
-    if (!number_of(cl, device, CL_DEVICE_AVAILABLE, sizeof(cl_uint)) ||
-        !number_of(cl, device, CL_DEVICE_COMPILER_AVAILABLE, sizeof(cl_uint)))
+    if (!number_of(cl, device, CL_DEVICE_AVAILABLE, sizeof(cl_uint)))
         return false;
     /* Our kernels and buffers are those of a little-endian machine. */
     if (!number_of(cl, device, CL_DEVICE_ENDIAN_LITTLE, sizeof(cl_uint)))
@@ -75,12 +111,11 @@ static bool describe(const struct opencl_api *cl, cl_device_id device, const cha
     text_of(cl, device, CL_DEVICE_NAME, name, sizeof name);
     text_of(cl, device, CL_DRIVER_VERSION, version, sizeof version);
     out->is_cpu = (type & CL_DEVICE_TYPE_CPU) != 0;
-    /* A processor stands in for a GPU where there is none: its name says what it is. */
-    out->kind = type & (CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_CPU) ? HE_KIND_GPU
-                : strcasestr(name, "fpga") || strcasestr(platform_name, "fpga") ||
-                          strcasestr(platform_name, "xilinx")
-                    ? HE_KIND_FPGA
-                    : HE_KIND_OTHER;
+    out->kind = kind_of(type, name, platform_name);
+    out->has_compiler =
+        number_of(cl, device, CL_DEVICE_COMPILER_AVAILABLE, sizeof(cl_uint)) && !hides_compilers();
+    if (!out->has_compiler)
+        text_of(cl, device, CL_DEVICE_BUILT_IN_KERNELS, out->built_in, sizeof out->built_in);
     snprintf(out->name, sizeof out->name, "%s%s%s", out->is_cpu ? platform_name : "",
              out->is_cpu ? ": " : "", name);
     if (strstr(platform_name, "Portable Computing Language"))
@@ -102,21 +137,45 @@ static bool describe(const struct opencl_api *cl, cl_device_id device, const cha
     return true;
 }
 
+/* A platform's devices; those of type CUSTOM are none of ALL's. */
+static cl_uint list_devices(const struct opencl_api *cl, cl_platform_id platform,
+                            cl_device_id out[OPENCL_DEVICES_MAX])
+{
+    cl_device_id custom[OPENCL_DEVICES_MAX];
+    cl_uint count = 0, custom_count = 0;
+
+    if (cl->clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, OPENCL_DEVICES_MAX, out, &count) !=
+        CL_SUCCESS)
+        count = 0;
+    if (cl->clGetDeviceIDs(platform, CL_DEVICE_TYPE_CUSTOM, OPENCL_DEVICES_MAX, custom,
+                           &custom_count) != CL_SUCCESS)
+        custom_count = 0;
+    count = count < OPENCL_DEVICES_MAX ? count : OPENCL_DEVICES_MAX;
+    custom_count = custom_count < OPENCL_DEVICES_MAX ? custom_count : OPENCL_DEVICES_MAX;
+    for (cl_uint c = 0; c < custom_count && count < OPENCL_DEVICES_MAX; c++) {
+        cl_uint d = 0;
+
+        while (d < count && out[d] != custom[c])
+            d++;
+        if (d == count)
+            out[count++] = custom[c];
+    }
+    return count;
+}
+
 /* The devices of a platform that stand on the host's cores, or all the others. */
 static void ask_platform(const struct opencl_api *cl, cl_platform_id platform, uint32_t index,
                          bool wants_cpus, uint32_t *ordinals, struct report *out)
 {
     cl_device_id devices[OPENCL_DEVICES_MAX];
-    cl_uint device_count = 0;
+    cl_uint device_count;
     char name[128] = "";
 
     if (cl->clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name - 1, name, NULL) !=
-            CL_SUCCESS ||
-        cl->clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, OPENCL_DEVICES_MAX, devices,
-                           &device_count) != CL_SUCCESS)
+        CL_SUCCESS)
         return;
-    for (cl_uint d = 0; d < device_count && d < OPENCL_DEVICES_MAX &&
-                        out->count < OPENCL_DEVICES_MAX; d++) {
+    device_count = list_devices(cl, platform, devices);
+    for (cl_uint d = 0; d < device_count && out->count < OPENCL_DEVICES_MAX; d++) {
         struct opencl_found *found = &out->found[out->count];
 
         *found = (struct opencl_found){ .platform = index, .device = d };
@@ -161,6 +220,15 @@ static void ask(struct report *out)
 
 /* --- The child --- */
 
+/* HETEROENGINE_OPENCL_PROBE_SECONDS: how long drivers may take to say what they have. */
+static unsigned probe_seconds(void)
+{
+    const char *told = getenv("HETEROENGINE_OPENCL_PROBE_SECONDS");
+    unsigned long seconds = told ? strtoul(told, NULL, 10) : 0;
+
+    return seconds > 0 && seconds < 3600 ? (unsigned)seconds : PROBE_SECONDS;
+}
+
 static void ask_as_child(int to)
 {
     struct report report;
@@ -172,7 +240,7 @@ static void ask_as_child(int to)
         dup2(nowhere, STDERR_FILENO);
     }
     signal(SIGALRM, SIG_DFL);
-    alarm(PROBE_SECONDS + 1); /* should the parent be gone */
+    alarm(probe_seconds() + 1); /* should the parent be gone */
     ask(&report);
     if (write(to, &report, sizeof report) < 0)
         _exit(1);
@@ -190,7 +258,7 @@ static int64_t now_ms(void)
 /* True when a whole report came in time. */
 static bool receive(int from, struct report *out)
 {
-    int64_t deadline = now_ms() + PROBE_SECONDS * 1000;
+    int64_t deadline = now_ms() + (int64_t)probe_seconds() * 1000;
     size_t got = 0;
 
     while (got < sizeof *out) {
@@ -243,11 +311,12 @@ static void find(void)
     memset(&known, 0, sizeof known);
     if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
         snprintf(known.reason, sizeof known.reason,
-                 "an OpenCL driver crashed (signal %d) when asked for its devices",
-                 WTERMSIG(status));
+                 "an OpenCL driver crashed (signal %d) when asked for its devices; "
+                 "hetero check --compatibility says which", WTERMSIG(status));
     else
         snprintf(known.reason, sizeof known.reason,
-                 "the OpenCL drivers gave no answer within %d seconds", PROBE_SECONDS);
+                 "the OpenCL drivers gave no answer within %u seconds; "
+                 "hetero check --compatibility says which", probe_seconds());
 }
 
 size_t opencl_find(const struct opencl_found **out, const char **reason)
@@ -263,13 +332,11 @@ he_status opencl_find_handles(const struct opencl_api *cl, const struct opencl_f
 {
     cl_device_id devices[OPENCL_DEVICES_MAX];
     cl_platform_id platforms[PLATFORMS_MAX];
-    cl_uint platform_count = 0, device_count = 0;
+    cl_uint platform_count = 0;
     cl_int error = cl->clGetPlatformIDs(PLATFORMS_MAX, platforms, &platform_count);
 
     if (error == CL_SUCCESS && found->platform < platform_count) {
-        error = cl->clGetDeviceIDs(platforms[found->platform], CL_DEVICE_TYPE_ALL,
-                                   OPENCL_DEVICES_MAX, devices, &device_count);
-        if (error == CL_SUCCESS && found->device < device_count) {
+        if (found->device < list_devices(cl, platforms[found->platform], devices)) {
             *platform = platforms[found->platform];
             *device = devices[found->device];
             return HE_OK;

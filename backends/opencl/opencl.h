@@ -42,6 +42,7 @@ struct opencl_found {
     uint32_t index; /* ordinal within the kind */
     bool is_cpu;    /* stands on the host's cores and memory */
     bool has_fp64;
+    bool has_compiler; /* false: runs only what was built before, or its own functions */
     uint32_t units, mhz;
     uint32_t group_items; /* most work-items of a group */
     uint64_t local_bytes; /* local memory of a group */
@@ -49,6 +50,7 @@ struct opencl_found {
     uint64_t vendor;
     uint32_t capability; /* of NVIDIA's: 80 is 8.0; 0 of others */
     char name[160], driver[160];
+    char built_in[256]; /* names of a device's own functions, where there is no compiler */
 };
 
 /* Cached after the first call. Gives the count; *reason says why it is 0. */
@@ -65,6 +67,7 @@ struct opencl_device {
     bool allow_fp16, allow_bf16; /* what products may be lowered to */
     uint64_t memory_cap;
     _Atomic uint64_t memory_used;
+    _Atomic unsigned built_before; /* opencl_cache_has_any(): 0 not asked, 1 no, 2 yes */
     /* OpenCL is started by the first buffer or program: until then an open device costs
      * nothing, and the process may still fork. */
     pthread_mutex_t lock;

@@ -17,6 +17,14 @@ he_status opencl_task_supported(struct opencl_device *dev, const struct he_graph
     if (task->is_dynamic)
         return opencl_refuse(&graph->nodes[task->anchor],
                              "its output's shape is known only while running");
+    if (!dev->found->has_compiler && !opencl_cache_has_any(dev))
+        return dev->found->built_in[0]
+                   ? opencl_refuse(&graph->nodes[task->anchor],
+                                   "the device runs only functions of its own (%.120s), none of "
+                                   "which does this", dev->found->built_in)
+                   : opencl_refuse(&graph->nodes[task->anchor],
+                                   "the device has no compiler, and the cache of built programs "
+                                   "has none for it");
     opencl_text_init(&b.body, &dev->alloc);
     status = opencl_emit_task(&b);
     opencl_text_fini(&b.body);
@@ -65,6 +73,11 @@ static he_status build_some(struct opencl_program *program, uint32_t first, uint
     *out = opencl_cache_load(dev, &built_from);
     if (*out)
         goto fini;
+    if (!dev->found->has_compiler) {
+        status = he_error_set(HE_ERR_UNSUPPORTED, "%s has no compiler, and this program is not in "
+                              "the cache of built ones", dev->found->name);
+        goto fini;
+    }
     *out = dev->cl->clCreateProgramWithSource(dev->context, 1, &built_from.text, &built_from.size,
                                               &error);
     if (!*out) {
@@ -90,7 +103,9 @@ fini:
 static he_status build_source(struct opencl_program *program)
 {
     struct opencl_device *dev = program->dev;
-    uint32_t step = dev->found->is_cpu ? 1 : program->kernel_count;
+    /* Nor need programs built elsewhere have been made of the same kernels. */
+    bool is_single = dev->found->is_cpu || !dev->found->has_compiler;
+    uint32_t step = is_single ? 1 : program->kernel_count;
     he_status status = HE_OK;
 
     program->kernels_per_program = step;
