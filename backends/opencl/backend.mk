@@ -6,6 +6,7 @@ BUILTIN_BACKENDS += opencl
 CLAIMS += backends/opencl/opencl.claims
 libhe_la_SOURCES += \
 	backends/opencl/api.c backends/opencl/api.h \
+	backends/opencl/box.c backends/opencl/box.h \
 	backends/opencl/build.c backends/opencl/build.h \
 	backends/opencl/cache.c backends/opencl/cache.h \
 	backends/opencl/device.c \
@@ -19,6 +20,7 @@ libhe_la_SOURCES += \
 	backends/opencl/emit_pool.c \
 	backends/opencl/emit_reduce.c \
 	backends/opencl/emit_resize.c \
+	backends/opencl/emit_transpose.c \
 	backends/opencl/emit_winograd.c \
 	backends/opencl/fail.c \
 	backends/opencl/find.c \

@@ -53,6 +53,7 @@ static const struct opencl_emitter *find_emitter(const struct he_node *node)
     static const struct opencl_emitter_table *const tables[] = {
         &opencl_conv_table,   &opencl_matmul_table, &opencl_pool_table,   &opencl_reduce_table,
         &opencl_norm_table,   &opencl_move_table,   &opencl_gather_table, &opencl_resize_table,
+        &opencl_transpose_table,
     };
 
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)

@@ -79,7 +79,7 @@ struct opencl_emitter_table {
 };
 extern const struct opencl_emitter_table opencl_conv_table, opencl_matmul_table, opencl_pool_table,
     opencl_reduce_table, opencl_norm_table, opencl_move_table, opencl_gather_table,
-    opencl_resize_table;
+    opencl_resize_table, opencl_transpose_table;
 
 /* --- Values --- */
 

@@ -1,62 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What only moves elements, of any type by its size: Transpose, Concat, Split, Slice, Expand, Tile,
- * Pad, DepthToSpace, SpaceToDepth. All but Pad are one kind of kernel: a box of elements with a
- * stride per dimension on both sides.
+ * What only moves elements, of any type by its size: Concat, Split, Slice, Expand, Tile, Pad,
+ * DepthToSpace, SpaceToDepth. All but Pad are boxes of elements with a stride per dimension on
+ * both sides (box.c).
  */
 #include <string.h>
 
-#include "build.h"
+#include "box.h"
 
 #define LL(x) ((long long)(x))
-
-struct box {
-    uint32_t rank;
-    int64_t dims[HE_MAX_RANK], from[HE_MAX_RANK], to[HE_MAX_RANK]; /* strides in elements */
-    int64_t from_base, to_base;
-};
-
-static he_status emit_box(struct opencl_build *b, uint32_t from, uint32_t to,
-                          const struct box *box)
-{
-    int64_t count = 1;
-    int in, out;
-
-    for (uint32_t d = 0; d < box->rank; d++)
-        count *= box->dims[d];
-    if (!count)
-        return HE_OK;
-    opencl_begin_each(b, count);
-    in = opencl_read_bits(b, from);
-    out = opencl_write_bits(b, to);
-    opencl_offset(b, "f", "o", box->rank, box->dims, box->from, box->from_base);
-    opencl_offset(b, "t", "o", box->rank, box->dims, box->to, box->to_base);
-    opencl_line(b, "S%d(t, X%d(f));", out, in);
-    return opencl_end_each(b, count);
-}
-
-static he_status emit_transpose(struct opencl_build *b, const struct he_node *node)
-{
-    const struct he_shape *x = &opencl_input(b, node, 0)->shape;
-    int64_t strides[HE_MAX_RANK];
-    const int64_t *perm;
-    size_t count = he_node_ints(node, "perm", &perm);
-    struct box box = { .rank = x->rank };
-
-    if (count && count != x->rank)
-        return opencl_refuse(node, "perm has %zu numbers for rank %u", count, x->rank);
-    opencl_strides(x, strides);
-    opencl_strides(&opencl_output(b, node, 0)->shape, box.to);
-    for (uint32_t d = 0; d < x->rank; d++) {
-        int64_t axis = count ? perm[d] : x->rank - 1 - d;
-
-        if (axis < 0 || axis >= x->rank)
-            return opencl_refuse(node, "perm names axis %lld of rank %u", LL(axis), x->rank);
-        box.dims[d] = x->dims[axis];
-        box.from[d] = strides[axis];
-    }
-    return emit_box(b, node->inputs[0], node->outputs[0], &box);
-}
 
 static bool read_axis(const struct he_node *node, uint32_t rank, int64_t fallback, int64_t *out)
 {
@@ -67,10 +19,10 @@ static bool read_axis(const struct he_node *node, uint32_t rank, int64_t fallbac
 }
 
 /* A part of @whole along @axis, from @at on. */
-static struct box part_of(const struct he_shape *whole, const struct he_shape *part, int64_t axis,
-                          int64_t at, bool part_is_source)
+static struct opencl_box part_of(const struct he_shape *whole, const struct he_shape *part,
+                                 int64_t axis, int64_t at, bool part_is_source)
 {
-    struct box box = { .rank = part->rank };
+    struct opencl_box box = { .rank = part->rank };
     int64_t strides[HE_MAX_RANK];
 
     opencl_strides(whole, strides);
@@ -91,13 +43,13 @@ static he_status emit_concat(struct opencl_build *b, const struct he_node *node)
         return opencl_refuse(node, "its axis does not exist");
     for (uint32_t k = 0; k < node->input_count && status == HE_OK; k++) {
         const struct he_value *x = opencl_input(b, node, k);
-        struct box box;
+        struct opencl_box box;
 
         if (!x)
             continue;
         box = part_of(&y->shape, &x->shape, axis, at, true);
         at += x->shape.dims[axis];
-        status = emit_box(b, node->inputs[k], node->outputs[0], &box);
+        status = opencl_move_box(b, node->inputs[k], node->outputs[0], &box);
     }
     return status;
 }
@@ -123,9 +75,9 @@ static he_status emit_split(struct opencl_build *b, const struct he_node *node)
         int64_t even = (x->shape.dims[axis] + node->output_count - 1) / node->output_count;
 
         if (y) {
-            struct box box = part_of(&x->shape, &y->shape, axis, at, false);
+            struct opencl_box box = part_of(&x->shape, &y->shape, axis, at, false);
 
-            status = emit_box(b, node->inputs[0], node->outputs[k], &box);
+            status = opencl_move_box(b, node->inputs[0], node->outputs[k], &box);
         }
         at += listed ? sizes[k] : even;
     }
@@ -188,7 +140,7 @@ static he_status emit_slice(struct opencl_build *b, const struct he_node *node)
 {
     const struct he_shape *x = &opencl_input(b, node, 0)->shape;
     const struct he_shape *y = &opencl_output(b, node, 0)->shape;
-    struct box box = { .rank = x->rank };
+    struct opencl_box box = { .rank = x->rank };
     int64_t strides[HE_MAX_RANK];
     struct slice slice;
     he_status status = read_slice(b, node, &slice);
@@ -202,14 +154,14 @@ static he_status emit_slice(struct opencl_build *b, const struct he_node *node)
         box.from[d] = strides[d] * slice.step[d];
         box.from_base += strides[d] * slice.start[d];
     }
-    return emit_box(b, node->inputs[0], node->outputs[0], &box);
+    return opencl_move_box(b, node->inputs[0], node->outputs[0], &box);
 }
 
 static he_status emit_expand(struct opencl_build *b, const struct he_node *node)
 {
     const struct he_shape *x = &opencl_input(b, node, 0)->shape;
     const struct he_shape *y = &opencl_output(b, node, 0)->shape;
-    struct box box = { .rank = y->rank };
+    struct opencl_box box = { .rank = y->rank };
     int64_t strides[HE_MAX_RANK];
     uint32_t lead = y->rank - x->rank;
 
@@ -220,7 +172,7 @@ static he_status emit_expand(struct opencl_build *b, const struct he_node *node)
     memcpy(box.dims, y->dims, y->rank * sizeof *y->dims);
     for (uint32_t d = 0; d < x->rank; d++)
         box.from[lead + d] = x->dims[d] == 1 ? 0 : strides[d];
-    return emit_box(b, node->inputs[0], node->outputs[0], &box);
+    return opencl_move_box(b, node->inputs[0], node->outputs[0], &box);
 }
 
 /* Each dimension becomes two: repeat, element. */
@@ -229,7 +181,7 @@ static he_status emit_tile(struct opencl_build *b, const struct he_node *node)
     const struct he_shape *x = &opencl_input(b, node, 0)->shape;
     const struct he_shape *y = &opencl_output(b, node, 0)->shape;
     int64_t in[HE_MAX_RANK], out[HE_MAX_RANK];
-    struct box box = { .rank = 2 * x->rank };
+    struct opencl_box box = { .rank = 2 * x->rank };
 
     if (x->rank != y->rank || 2 * x->rank > HE_MAX_RANK || !he_shape_count(x))
         return opencl_refuse(node, "rank %u, or nothing to repeat", x->rank);
@@ -242,7 +194,7 @@ static he_status emit_tile(struct opencl_build *b, const struct he_node *node)
         box.from[2 * d + 1] = in[d];
         box.to[2 * d + 1] = out[d];
     }
-    return emit_box(b, node->inputs[0], node->outputs[0], &box);
+    return opencl_move_box(b, node->inputs[0], node->outputs[0], &box);
 }
 
 static he_status emit_depth(struct opencl_build *b, const struct he_node *node)
@@ -252,7 +204,7 @@ static he_status emit_depth(struct opencl_build *b, const struct he_node *node)
     int64_t size = he_node_int(node, "blocksize", 1), deep, h, w, strides[6];
     bool is_crd = strcmp(he_node_string(node, "mode", "DCR"), "CRD") == 0;
     /* The side with many channels as 6 dimensions, and where each goes on the other side. */
-    struct box box = { .rank = 6 };
+    struct opencl_box box = { .rank = 6 };
     struct he_shape six = { .rank = 6 };
 
     if (x->rank != 4 || size < 1)
@@ -274,7 +226,7 @@ static he_status emit_depth(struct opencl_build *b, const struct he_node *node)
         memcpy(to_space ? box.from : box.to, strides, sizeof strides);
         memcpy(to_space ? box.to : box.from, to_space && is_crd ? crd : dcr, sizeof strides);
     }
-    return emit_box(b, node->inputs[0], node->outputs[0], &box);
+    return opencl_move_box(b, node->inputs[0], node->outputs[0], &box);
 }
 
 /* --- Pad --- */
@@ -380,11 +332,10 @@ static he_status emit_pad(struct opencl_build *b, const struct he_node *node)
 }
 
 static const struct opencl_emitter emitters[] = {
-    { "Transpose", emit_transpose, false },   { "Concat", emit_concat, false },
-    { "Split", emit_split, false },           { "Slice", emit_slice, false },
-    { "Expand", emit_expand, false },         { "Tile", emit_tile, false },
-    { "DepthToSpace", emit_depth, false },    { "SpaceToDepth", emit_depth, false },
-    { "Pad", emit_pad, false },
+    { "Concat", emit_concat, false },         { "Split", emit_split, false },
+    { "Slice", emit_slice, false },           { "Expand", emit_expand, false },
+    { "Tile", emit_tile, false },             { "DepthToSpace", emit_depth, false },
+    { "SpaceToDepth", emit_depth, false },    { "Pad", emit_pad, false },
 };
 const struct opencl_emitter_table opencl_move_table = { emitters,
                                                         sizeof emitters / sizeof emitters[0] };

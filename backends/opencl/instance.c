@@ -48,6 +48,9 @@ static he_status set_argument(const struct opencl_instance *instance, uint32_t s
 
     if (!place.mem)
         return HE_OK; /* set later */
+    if (place.offset % OPENCL_ALIGNMENT)
+        return he_error_set(HE_ERR_INVALID, "a slot at byte %zu of its buffer: the OpenCL device needs "
+                            "multiples of %d", place.offset, OPENCL_ALIGNMENT);
     error = cl->clSetKernelArg(instance->kernels[s], 2 * k, sizeof place.mem, &place.mem);
     if (error == CL_SUCCESS)
         error = cl->clSetKernelArg(instance->kernels[s], 2 * k + 1, sizeof offset, &offset);

@@ -181,6 +181,9 @@ he_status opencl_variants(struct opencl_device *dev, const struct he_graph *grap
 
 /* --- Instances (instance.c) --- */
 
+/* Of every slot's offset in its buffer, so that kernels may read 16 bytes at once. */
+#define OPENCL_ALIGNMENT 16
+
 struct opencl_instance;
 he_status opencl_instance_create(struct opencl_program *program, const struct he_binding *bindings,
                                  struct opencl_buffer *workspace, size_t workspace_offset,

@@ -486,6 +486,66 @@ static void make_transpose(struct test_graph *t)
     give(t, done(t, n));
 }
 
+static void random_order(struct test_graph *t, int64_t *perm, uint32_t rank)
+{
+    for (uint32_t k = 0; k < rank; k++)
+        perm[k] = k;
+    for (uint32_t k = rank; k-- > 1;) {
+        int64_t other = between(t, 0, k), swap = perm[k];
+
+        perm[k] = perm[other];
+        perm[other] = swap;
+    }
+}
+
+/* Larger than any tile along two axes, and by no round number; units of 1 to 16 bytes. */
+static void make_transpose_tiles(struct test_graph *t)
+{
+    static const enum he_dtype dtypes[] = { HE_FLOAT32, HE_INT64, HE_INT32, HE_UINT8 };
+    int64_t most[] = { 150, 40, 6, 3, 2 }, order[5], perm[5];
+
+    for (int k = 0; k < 4; k++) {
+        uint32_t rank = (uint32_t)between(t, 2, 5), n;
+        struct he_shape shape = { .rank = rank };
+
+        random_order(t, order, rank);
+        for (uint32_t d = 0; d < rank; d++) {
+            int64_t top = most[order[d]];
+
+            shape.dims[d] = between(t, (top + 1) / 2, top);
+            if (between(t, 0, 2) == 0) /* wide units */
+                shape.dims[d] = (shape.dims[d] + 3) / 4 * 4;
+        }
+        random_order(t, perm, rank);
+        n = ADD(t, "Transpose", typed_input(t, dtypes[k], shape, -99, 99));
+        build_ints(t->graph, n, "perm", rank, perm);
+        give(t, done(t, n));
+    }
+}
+
+/* Parts that do and do not begin and end at multiples of 4, in long rows. */
+static void make_parts(struct test_graph *t)
+{
+    int64_t columns = 4 * between(t, 20, 40) + between(t, 0, 1) * between(t, 1, 3);
+    int64_t from = between(t, 0, 1) * between(t, 1, 9), keep = columns - from - between(t, 0, 5);
+    uint32_t x = input(t, SHAPE(between(t, 2, 5), between(t, 30, 60), columns)), both[2], n;
+    uint32_t starts = integers(t, 2, (int64_t[]){ 4, from });
+    uint32_t ends = integers(t, 2, (int64_t[]){ 24, from + keep });
+    uint32_t axes = integers(t, 2, (int64_t[]){ 1, 2 });
+    int64_t rows;
+
+    both[0] = done(t, ADD(t, "Slice", x, starts, ends, axes));
+    rows = t->graph->values[both[0]].shape.dims[0];
+    both[1] = input(t, SHAPE(rows, 20, between(t, 1, 2) * 4));
+    give(t, both[0]);
+    n = add(t, "Concat", 2, both);
+    build_int(t->graph, n, "axis", 2);
+    give(t, done(t, n));
+    x = integers(t, 3, (int64_t[]){ rows, 20, keep });
+    n = ADD(t, "Expand", input(t, SHAPE(rows, 1, keep)), x);
+    give(t, done(t, n));
+}
+
 static void make_concat(struct test_graph *t)
 {
     struct he_shape shape = random_shape(t, 3, 5);
@@ -666,6 +726,8 @@ const struct test_case test_cases[] = {
     { "reduce", make_reduce },
     { "norms", make_norms },
     { "transpose", make_transpose },
+    { "transpose_tiles", make_transpose_tiles },
+    { "parts", make_parts },
     { "concat", make_concat },
     { "split", make_split },
     { "slice", make_slice },
