@@ -37,6 +37,8 @@ tests_support_make_bad_LDADD = libhe.la
 dist_check_SCRIPTS += tests/bad_input.sh
 TESTS += tests/bad_input.sh
 
+dist_check_SCRIPTS += tests/device_loss.sh
+TESTS += tests/device_loss.sh
 dist_check_SCRIPTS += tests/check_opencl.sh tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh \
 	tests/node_suite.sh tests/opencl_cache.sh tests/opencl_tiles.sh
 TESTS += tests/check_opencl.sh tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh \
