@@ -4,12 +4,22 @@
 
 #include "opencl.h"
 
+/* What no second call will mend. After a fault in a kernel, or a reset, NVIDIA's driver calls the queue
+ * or the context invalid; ours are never that otherwise. */
+static bool is_lost(cl_int error)
+{
+    return error == CL_DEVICE_NOT_AVAILABLE || error == CL_INVALID_DEVICE ||
+           error == CL_INVALID_CONTEXT || error == CL_INVALID_COMMAND_QUEUE;
+}
+
 he_status opencl_failed(cl_int error, const char *call)
 {
     bool is_full = error == CL_MEM_OBJECT_ALLOCATION_FAILURE || error == CL_OUT_OF_HOST_MEMORY;
 
-    return he_error_set(is_full ? HE_ERR_NO_MEMORY : HE_ERR_DEVICE, "%s: %s", call,
-                        opencl_error_name(error));
+    return he_error_set(is_full          ? HE_ERR_NO_MEMORY
+                        : is_lost(error) ? HE_ERR_DEVICE_LOST
+                                         : HE_ERR_DEVICE,
+                        "%s: %s", call, opencl_error_name(error));
 }
 
 he_status opencl_device_open(const struct opencl_found *found,
