@@ -9,9 +9,11 @@ libhe_la_SOURCES += \
 	backends/opencl/box.c backends/opencl/box.h \
 	backends/opencl/build.c backends/opencl/build.h \
 	backends/opencl/cache.c backends/opencl/cache.h \
+	backends/opencl/conv.h \
 	backends/opencl/device.c \
 	backends/opencl/digest.c \
 	backends/opencl/emit_conv.c \
+	backends/opencl/emit_depthwise.c \
 	backends/opencl/emit_gather.c \
 	backends/opencl/emit_matmul.c \
 	backends/opencl/emit_move.c \

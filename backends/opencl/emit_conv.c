@@ -7,12 +7,12 @@
  * scalar loads and four vector multiply-adds, on a GPU and on a processor alike. Neighbouring work-items
  * have neighbouring pixels.
  *
- * The plain kernel: one output element per work-item. For depthwise convolutions, where
- * there are no 8 channels to share an input, and for weights that are not constant.
+ * The plain kernel: one output element per work-item, for weights that are not constant and groups of
+ * few channels. Depthwise convolutions and Winograd's have files of their own.
  */
 #include <string.h>
 
-#include "tile.h"
+#include "conv.h"
 
 #define CHANNELS 8
 #define PIXELS 4
@@ -440,6 +440,8 @@ static he_status emit_conv(struct opencl_build *b, const struct he_node *node)
             return emit_blocked(b, node, &g, blocks[k].channels, blocks[k].pixels);
     if (way && strcmp(way, "direct") == 0)
         return emit_plain(b, node, &g);
+    if (opencl_is_depthwise(&g))
+        return opencl_emit_depthwise(b, node, &g);
     if (opencl_likes_tiles(b->dev) && he_value_is_constant(opencl_input(b, node, 1)) &&
         g.out_channels / g.groups >= TILE_CHANNELS)
         return emit_tiled(b, node, &g);

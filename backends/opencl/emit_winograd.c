@@ -12,7 +12,7 @@
  */
 #include <string.h>
 
-#include "tile.h"
+#include "conv.h"
 
 #define LL(x) ((long long)(x))
 #define WORK_ITEMS 64

@@ -70,21 +70,4 @@ he_status opencl_emit_mma(struct opencl_build *b, const struct opencl_product *p
 void opencl_list_mma(const struct opencl_device *dev, const struct opencl_product *product,
                      struct opencl_ways *out);
 
-/* --- Winograd (emit_winograd.c) --- */
-
-struct opencl_geometry {
-    int64_t batch, in_channels, out_channels, groups;
-    int64_t in_h, in_w, out_h, out_w, kernel_h, kernel_w;
-    int64_t stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
-    bool is_padded; /* some window leaves the input */
-};
-/* Weights are constant, 3x3, without strides and dilations. */
-bool opencl_winograd_possible(const struct opencl_build *b, const struct he_node *node,
-                              const struct opencl_geometry *g);
-/* F(@side x @side, 3x3): @side is 2 or 4. */
-he_status opencl_emit_winograd(struct opencl_build *b, const struct he_node *node,
-                               const struct opencl_geometry *g, int side);
-void opencl_list_winograd(const struct opencl_build *b, const struct opencl_geometry *g,
-                          double direct_rate, struct opencl_ways *out);
-
 #endif

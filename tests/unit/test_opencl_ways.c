@@ -124,7 +124,7 @@ static void finish(struct test_case *c, uint32_t output, uint32_t nodes)
 }
 
 struct window {
-    int64_t batch, groups, in, out, h, w, kernel, stride, pads[4], out_h, out_w;
+    int64_t batch, groups, in, out, h, w, kernel, stride, dilation, pads[4], out_h, out_w;
 };
 
 static void expect_conv(struct test_case *c, const struct window *v, const float *w, const float *bias)
@@ -139,8 +139,8 @@ static void expect_conv(struct test_case *c, const struct window *v, const float
                     add_to(c, at, (double)bias[m]);
                     for (int64_t k = 0; k < in * v->kernel * v->kernel; k++) {
                         int64_t ch = k / (v->kernel * v->kernel), place = k % (v->kernel * v->kernel);
-                        int64_t y = oy * v->stride + place / v->kernel - v->pads[0];
-                        int64_t x = ox * v->stride + place % v->kernel - v->pads[1];
+                        int64_t y = oy * v->stride + place / v->kernel * v->dilation - v->pads[0];
+                        int64_t x = ox * v->stride + place % v->kernel * v->dilation - v->pads[1];
 
                         if (y < 0 || y >= v->h || x < 0 || x >= v->w)
                             continue;
@@ -151,38 +151,63 @@ static void expect_conv(struct test_case *c, const struct window *v, const float
                 }
 }
 
+static void make_window(struct test_case *c, struct window *v)
+{
+    int64_t reach = (v->kernel - 1) * v->dilation + 1;
+    uint32_t inputs[3], y, node;
+    char shape[64], weights[64];
+    float *w, *bias;
+
+    v->out_h = (v->h + v->pads[0] + v->pads[2] - reach) / v->stride + 1;
+    v->out_w = (v->w + v->pads[1] + v->pads[3] - reach) / v->stride + 1;
+    sprintf(shape, "%d,%d,%d,%d", (int)v->batch, (int)v->in, (int)v->h, (int)v->w);
+    inputs[0] = add_input(c, "x", shape);
+    w = random_floats(v->out * v->in / v->groups * v->kernel * v->kernel);
+    bias = random_floats(v->out);
+    expect_conv(c, v, w, bias);
+    sprintf(weights, "%d,%d,%d,%d", (int)v->out, (int)(v->in / v->groups), (int)v->kernel,
+            (int)v->kernel);
+    inputs[1] = build_constant(c->graph, "w", HE_FLOAT32, weights, w);
+    sprintf(weights, "%d", (int)v->out);
+    inputs[2] = build_constant(c->graph, "bias", HE_FLOAT32, weights, bias);
+    sprintf(shape, "%d,%d,%d,%d", (int)v->batch, (int)v->out, (int)v->out_h, (int)v->out_w);
+    y = build_value(c->graph, "conv", HE_FLOAT32, shape);
+    node = build_node(c->graph, "Conv", 3, inputs, 1, &y);
+    build_int(c->graph, node, "group", v->groups);
+    build_ints(c->graph, node, "pads", 4, v->pads);
+    build_ints(c->graph, node, "strides", 2, (int64_t[]){ v->stride, v->stride });
+    build_ints(c->graph, node, "dilations", 2, (int64_t[]){ v->dilation, v->dilation });
+    finish(c, add_tail(c, y, add_input(c, "residual", shape), shape), 3);
+    free(w);
+    free(bias);
+}
+
 static void make_conv(struct test_case *c, int64_t kernel, int64_t stride, bool is_long)
 {
     struct window v = { .groups = between(1, 2), .batch = between(1, 2), .kernel = kernel,
-                        .stride = stride, .h = between(5, 17), .w = between(5, 17) };
-    uint32_t inputs[3], y = 0, node;
-    char shape[64], weights[64];
-    float *w, *bias;
+                        .stride = stride, .dilation = 1, .h = between(5, 17), .w = between(5, 17) };
 
     v.in = v.groups * (is_long ? 32 : between(1, 21));
     v.out = v.groups * between(5, 40);
     for (int k = 0; k < 4; k++)
         v.pads[k] = kernel > 1 ? between(0, 2) : 0;
-    v.out_h = (v.h + v.pads[0] + v.pads[2] - kernel) / stride + 1;
-    v.out_w = (v.w + v.pads[1] + v.pads[3] - kernel) / stride + 1;
-    sprintf(shape, "%d,%d,%d,%d", (int)v.batch, (int)v.in, (int)v.h, (int)v.w);
-    inputs[0] = add_input(c, "x", shape);
-    w = random_floats(v.out * v.in / v.groups * kernel * kernel);
-    bias = random_floats(v.out);
-    expect_conv(c, &v, w, bias);
-    sprintf(weights, "%d,%d,%d,%d", (int)v.out, (int)(v.in / v.groups), (int)kernel, (int)kernel);
-    inputs[1] = build_constant(c->graph, "w", HE_FLOAT32, weights, w);
-    sprintf(weights, "%d", (int)v.out);
-    inputs[2] = build_constant(c->graph, "bias", HE_FLOAT32, weights, bias);
-    sprintf(shape, "%d,%d,%d,%d", (int)v.batch, (int)v.out, (int)v.out_h, (int)v.out_w);
-    y = build_value(c->graph, "conv", HE_FLOAT32, shape);
-    node = build_node(c->graph, "Conv", 3, inputs, 1, &y);
-    build_int(c->graph, node, "group", v.groups);
-    build_ints(c->graph, node, "pads", 4, v.pads);
-    build_ints(c->graph, node, "strides", 2, (int64_t[]){ stride, stride });
-    finish(c, add_tail(c, y, add_input(c, "residual", shape), shape), 3);
-    free(w);
-    free(bias);
+    make_window(c, &v);
+}
+
+/* Large enough for work-items of several rows. */
+static void make_depthwise(struct test_case *c)
+{
+    struct window v = { .groups = between(90, 110), .batch = 2, .kernel = between(2, 5),
+                        .stride = between(1, 2), .dilation = between(1, 2), .h = between(11, 30),
+                        .w = between(11, 30) };
+
+    v.in = v.groups;
+    v.out = v.groups * between(1, 2);
+    for (int k = 0; k < 4; k++)
+        v.pads[k] = between(0, 1) ? between(0, 2) : 0;
+    if (between(0, 1))
+        memset(v.pads, 0, sizeof v.pads);
+    make_window(c, &v);
 }
 
 static void make_gemm(struct test_case *c)
@@ -247,8 +272,10 @@ static void make_case(struct test_case *c, int kind)
         make_conv(c, between(0, 1) ? 3 : 1, between(1, 2), true);
     else if (kind == 2)
         make_gemm(c);
-    else
+    else if (kind == 3)
         make_batches(c);
+    else
+        make_depthwise(c);
 }
 
 static void free_case(struct test_case *c)
@@ -382,6 +409,20 @@ START_TEST(a_way_gives_what_float64_gives)
 }
 END_TEST
 
+START_TEST(depthwise_gives_what_float64_gives)
+{
+    struct test_case c;
+    float *got;
+
+    random_state = 1000 + (uint64_t)_i;
+    make_case(&c, CASES);
+    got = run_case(&c, "auto");
+    ck_assert_double_le(worst_error(&c, got), 2e-6);
+    free(got);
+    free_case(&c);
+}
+END_TEST
+
 START_TEST(listed_ways_begin_with_auto_and_work)
 {
     struct he_variant list[12];
@@ -426,6 +467,7 @@ int main(void)
     }
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, a_way_gives_what_float64_gives, 0, (int)COUNT(ways));
+    tcase_add_loop_test(tc, depthwise_gives_what_float64_gives, 0, 8);
     tcase_add_test(tc, listed_ways_begin_with_auto_and_work);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
