@@ -35,6 +35,7 @@
     X(clWaitForEvents)      \
     X(clGetEventInfo)       \
     X(clGetEventProfilingInfo) \
+    X(clRetainEvent)        \
     X(clReleaseEvent)       \
     X(clFlush)              \
     X(clFinish)             \

@@ -31,6 +31,7 @@ libhe_la_SOURCES += \
 	backends/opencl/mma.c \
 	backends/opencl/opencl.c backends/opencl/opencl.h \
 	backends/opencl/program.c \
+	backends/opencl/queue.c \
 	backends/opencl/text.c \
 	backends/opencl/tile.c backends/opencl/tile.h \
 	backends/opencl/value.c \
@@ -41,6 +42,7 @@ if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_opencl_runtime
 TESTS += tests/unit/test_opencl_runtime
 tests_unit_test_opencl_runtime_SOURCES = tests/unit/test_opencl_runtime.c \
+	tests/conformance/conformance.h tests/conformance/run.c \
 	tests/support/graph_builder.c tests/support/graph_builder.h
 tests_unit_test_opencl_runtime_CPPFLAGS = $(TEST_CPPFLAGS) -I$(top_srcdir)/backends/opencl
 tests_unit_test_opencl_runtime_CFLAGS = $(TEST_CFLAGS)

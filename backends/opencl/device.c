@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An open device: the context and its in-order queue, buffers, and the device table. */
+/* An open device: its context, buffers, and the device table. */
 #include <string.h>
 
 #include "opencl.h"
@@ -43,6 +43,11 @@ he_status opencl_device_open(const struct opencl_found *found,
         opencl_free(&config->allocator, dev);
         return opencl_no_memory();
     }
+    if (pthread_mutex_init(&dev->order, NULL) != 0) {
+        pthread_mutex_destroy(&dev->lock);
+        opencl_free(&config->allocator, dev);
+        return opencl_no_memory();
+    }
     *out = dev;
     return HE_OK;
 }
@@ -66,13 +71,13 @@ static he_status start_locked(struct opencl_device *dev)
         &dev->id, NULL, NULL, &error);
     if (!dev->context)
         return opencl_failed(error, "clCreateContext");
-    dev->queue = cl->clCreateCommandQueue(dev->context, dev->id, 0, &error);
-    if (!dev->queue) {
+    dev->cl = cl;
+    status = opencl_queues_open(dev);
+    if (status != HE_OK) {
         cl->clReleaseContext(dev->context);
         dev->context = NULL;
-        return opencl_failed(error, "clCreateCommandQueue");
+        return status;
     }
-    dev->cl = cl;
     atomic_store(&dev->is_started, true);
     return HE_OK;
 }
@@ -95,12 +100,11 @@ static void device_close(void *self)
     struct opencl_device *dev = self;
     struct he_allocator alloc = dev->alloc;
 
-    if (dev->queue) {
-        dev->cl->clFinish(dev->queue);
-        dev->cl->clReleaseCommandQueue(dev->queue);
-    }
+    if (dev->cl)
+        opencl_queues_close(dev);
     if (dev->context)
         dev->cl->clReleaseContext(dev->context);
+    pthread_mutex_destroy(&dev->order);
     pthread_mutex_destroy(&dev->lock);
     opencl_free(&alloc, dev);
 }
@@ -159,18 +163,6 @@ void opencl_buffer_destroy(struct opencl_device *dev, struct opencl_buffer *buff
     opencl_free(&dev->alloc, buffer);
 }
 
-he_status opencl_buffer_fill(struct opencl_device *dev, struct opencl_buffer *buffer,
-                             size_t offset, const void *src, size_t bytes)
-{
-    cl_int error;
-
-    if (!bytes)
-        return HE_OK;
-    error = dev->cl->clEnqueueWriteBuffer(dev->queue, buffer->mem, CL_TRUE, offset, bytes, src, 0,
-                                          NULL, NULL);
-    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clEnqueueWriteBuffer");
-}
-
 static he_status buffer_alloc(void *self, size_t bytes, void **out)
 {
     struct opencl_buffer *buffer;
@@ -189,19 +181,42 @@ static void buffer_free(void *self, void *buffer)
 static he_status buffer_write(void *self, void *buffer, size_t offset, const void *src,
                               size_t bytes)
 {
-    return opencl_buffer_fill(self, buffer, offset, src, bytes);
+    return opencl_buffer_write(self, buffer, offset, src, bytes);
 }
 
 static he_status buffer_read(void *self, void *buffer, size_t offset, void *dst, size_t bytes)
 {
-    struct opencl_device *dev = self;
-    cl_int error;
+    return opencl_buffer_read(self, buffer, offset, dst, bytes);
+}
 
-    if (!bytes)
-        return HE_OK;
-    error = dev->cl->clEnqueueReadBuffer(dev->queue, ((struct opencl_buffer *)buffer)->mem, CL_TRUE,
-                                         offset, bytes, dst, 0, NULL, NULL);
-    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clEnqueueReadBuffer");
+static he_status write_begin(void *self, void *buffer, size_t offset, const void *src,
+                             size_t bytes)
+{
+    return opencl_write_begin(self, buffer, offset, src, bytes);
+}
+
+static he_status read_begin(void *self, void *buffer, size_t offset, void *dst, size_t bytes)
+{
+    return opencl_read_begin(self, buffer, offset, dst, bytes);
+}
+
+static he_status mark(void *self, void **out)
+{
+    struct opencl_mark *set = NULL;
+    he_status status = opencl_mark_set(self, &set);
+
+    *out = set;
+    return status;
+}
+
+static void mark_free(void *self, void *set)
+{
+    opencl_mark_free(self, set);
+}
+
+static he_status mark_wait(void *self, void *set)
+{
+    return opencl_mark_wait(self, set);
 }
 
 /* --- Programs --- */
@@ -283,12 +298,8 @@ static he_status launch(void *self, void *instance, const struct he_launch *laun
 static he_status wait(void *self)
 {
     struct opencl_device *dev = self;
-    cl_int error;
 
-    if (!atomic_load(&dev->is_started))
-        return HE_OK;
-    error = dev->cl->clFinish(dev->queue);
-    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clFinish");
+    return atomic_load(&dev->is_started) ? opencl_queues_finish(dev) : HE_OK;
 }
 
 const struct he_device_ops opencl_device_ops = {
@@ -309,4 +320,9 @@ const struct he_device_ops opencl_device_ops = {
     .wait = wait,
     .variants = variants,
     .compile_with = compile_with,
+    .write_begin = write_begin,
+    .read_begin = read_begin,
+    .mark = mark,
+    .mark_wait = mark_wait,
+    .mark_free = mark_free,
 };

@@ -135,6 +135,7 @@ STATUS(clGetEventInfo,
 STATUS(clGetEventProfilingInfo,
        (cl_event event, cl_profiling_info what, size_t size, void *out, size_t *out_size),
        (event, what, size, out, out_size))
+STATUS(clRetainEvent, (cl_event event), (event))
 STATUS(clReleaseEvent, (cl_event event), (event))
 STATUS(clFlush, (cl_command_queue queue), (queue))
 STATUS(clFinish, (cl_command_queue queue), (queue))

@@ -5,12 +5,11 @@
  * arguments of the steps that touch it.
  */
 #include <string.h>
-#include <time.h>
 
 #include "opencl.h"
 
 struct place {
-    cl_mem mem;
+    struct opencl_buffer *buffer;
     size_t offset; /* bytes */
 };
 
@@ -19,6 +18,10 @@ struct opencl_instance {
     struct place *slots;
     struct place workspace;
     cl_kernel *kernels; /* per step; NULL for copies */
+    /* What the slots are in, each once: whose copies a launch has to wait for. */
+    struct opencl_buffer **buffers;
+    uint32_t buffer_count;
+    cl_event *events; /* per step: of a measured launch */
 };
 
 static struct place place_of(const struct opencl_instance *instance, const struct opencl_ref *ref)
@@ -29,7 +32,7 @@ static struct place place_of(const struct opencl_instance *instance, const struc
     case OPENCL_SLOT:
         return instance->slots[ref->index];
     case OPENCL_CONSTANT:
-        return (struct place){ instance->program->constants[ref->index].buffer->mem, 0 };
+        return (struct place){ instance->program->constants[ref->index].buffer, 0 };
     case OPENCL_WORKSPACE:
         break;
     }
@@ -46,12 +49,13 @@ static he_status set_argument(const struct opencl_instance *instance, uint32_t s
     cl_ulong offset = place.offset / step->element_bytes[k];
     cl_int error;
 
-    if (!place.mem)
+    if (!place.buffer)
         return HE_OK; /* set later */
     if (place.offset % OPENCL_ALIGNMENT)
         return he_error_set(HE_ERR_INVALID, "a slot at byte %zu of its buffer: the OpenCL device needs "
                             "multiples of %d", place.offset, OPENCL_ALIGNMENT);
-    error = cl->clSetKernelArg(instance->kernels[s], 2 * k, sizeof place.mem, &place.mem);
+    error = cl->clSetKernelArg(instance->kernels[s], 2 * k, sizeof place.buffer->mem,
+                               &place.buffer->mem);
     if (error == CL_SUCCESS)
         error = cl->clSetKernelArg(instance->kernels[s], 2 * k + 1, sizeof offset, &offset);
     return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clSetKernelArg");
@@ -64,12 +68,25 @@ static void store_binding(struct opencl_instance *instance, uint32_t slot,
     uint32_t root = region->slots[slot].alias;
 
     if (binding->buffer)
-        instance->slots[slot] = (struct place){ ((struct opencl_buffer *)binding->buffer)->mem,
-                                                binding->offset };
+        instance->slots[slot] = (struct place){ binding->buffer, binding->offset };
     else if (root != HE_NONE)
         instance->slots[slot] = instance->slots[root];
     else
         instance->slots[slot] = (struct place){ 0 };
+}
+
+static void list_buffers(struct opencl_instance *instance)
+{
+    instance->buffer_count = 0;
+    for (uint32_t s = 0; s < instance->program->region->slot_count; s++) {
+        struct opencl_buffer *buffer = instance->slots[s].buffer;
+        uint32_t k = 0;
+
+        while (k < instance->buffer_count && instance->buffers[k] != buffer)
+            k++;
+        if (buffer && k == instance->buffer_count)
+            instance->buffers[instance->buffer_count++] = buffer;
+    }
 }
 
 static void name_kernel(uint32_t kernel, char *out)
@@ -129,10 +146,11 @@ he_status opencl_instance_create(struct opencl_program *program, const struct he
         return opencl_no_memory();
     instance->program = program;
     if (workspace)
-        instance->workspace = (struct place){ workspace->mem, workspace_offset };
+        instance->workspace = (struct place){ workspace, workspace_offset };
     instance->slots = opencl_alloc(alloc, region->slot_count, sizeof *instance->slots);
     instance->kernels = opencl_alloc(alloc, program->step_count, sizeof *instance->kernels);
-    if (!instance->slots || !instance->kernels) {
+    instance->buffers = opencl_alloc(alloc, region->slot_count, sizeof(struct opencl_buffer *));
+    if (!instance->slots || !instance->kernels || !instance->buffers) {
         status = opencl_no_memory();
         goto destroy;
     }
@@ -140,6 +158,7 @@ he_status opencl_instance_create(struct opencl_program *program, const struct he
     for (uint32_t round = 0; round < 2; round++)
         for (uint32_t k = 0; k < region->slot_count; k++)
             store_binding(instance, k, &bindings[k]);
+    list_buffers(instance);
     status = make_kernels(instance);
     if (status == HE_OK) {
         *out = instance;
@@ -162,6 +181,8 @@ void opencl_instance_destroy(struct opencl_instance *instance)
     for (uint32_t s = 0; instance->kernels && s < program->step_count; s++)
         if (instance->kernels[s])
             program->dev->cl->clReleaseKernel(instance->kernels[s]);
+    opencl_free(alloc, instance->events);
+    opencl_free(alloc, instance->buffers);
     opencl_free(alloc, instance->kernels);
     opencl_free(alloc, instance->slots);
     opencl_free(alloc, instance);
@@ -178,6 +199,7 @@ he_status opencl_instance_set(struct opencl_instance *instance, uint32_t slot,
         return he_error_set(HE_ERR_INVALID, "slot %u: the region has %u", slot,
                             region->slot_count);
     store_binding(instance, slot, binding);
+    list_buffers(instance);
     for (uint32_t s = 0; s < program->step_count; s++) {
         const struct opencl_step *step = &program->steps[s];
 
@@ -196,83 +218,141 @@ he_status opencl_instance_set(struct opencl_instance *instance, uint32_t slot,
     return status;
 }
 
-static he_status run_copy(const struct opencl_instance *instance, const struct opencl_step *step)
-{
-    struct opencl_device *dev = instance->program->dev;
-    struct place from = place_of(instance, &step->refs[0]), to = place_of(instance, &step->refs[1]);
-    cl_int error;
+/* --- Launching --- */
 
-    if (from.mem == to.mem && from.offset == to.offset)
-        return HE_OK;
-    error = dev->cl->clEnqueueCopyBuffer(dev->queue, from.mem, to.mem, from.offset, to.offset,
-                                         step->bytes, 0, NULL, NULL);
-    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clEnqueueCopyBuffer");
-}
-
-static he_status run_step(const struct opencl_instance *instance, uint32_t s)
+/* Puts one step into @queue; @event may be NULL. Nothing to do gives no event. */
+static he_status put_step(const struct opencl_instance *instance, uint32_t s,
+                          cl_command_queue queue, const struct opencl_waits *waits,
+                          cl_event *event)
 {
     const struct opencl_step *step = &instance->program->steps[s];
-    struct opencl_device *dev = instance->program->dev;
+    const struct opencl_api *cl = instance->program->dev->cl;
+    cl_uint wait_count = waits ? waits->count : 0;
+    const cl_event *events = wait_count ? waits->events : NULL;
     cl_int error;
 
-    if (step->kernel == HE_NONE)
-        return run_copy(instance, step);
-    error = dev->cl->clEnqueueNDRangeKernel(dev->queue, instance->kernels[s], step->dimensions,
-                                            NULL, step->global, step->local, 0, NULL, NULL);
+    if (step->kernel == HE_NONE) {
+        struct place from = place_of(instance, &step->refs[0]);
+        struct place to = place_of(instance, &step->refs[1]);
+
+        if (from.buffer == to.buffer && from.offset == to.offset && !wait_count)
+            return HE_OK;
+        if (from.buffer == to.buffer && from.offset == to.offset) {
+            error = cl->clEnqueueBarrierWithWaitList(queue, wait_count, events, event);
+            return error == CL_SUCCESS ? HE_OK
+                                       : opencl_failed(error, "clEnqueueBarrierWithWaitList");
+        }
+        error = cl->clEnqueueCopyBuffer(queue, from.buffer->mem, to.buffer->mem, from.offset,
+                                        to.offset, step->bytes, wait_count, events, event);
+        return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clEnqueueCopyBuffer");
+    }
+    error = cl->clEnqueueNDRangeKernel(queue, instance->kernels[s], step->dimensions, NULL,
+                                       step->global, step->local, wait_count, events, event);
     return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clEnqueueNDRangeKernel");
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-/* The queue is emptied after every task: slower as a whole, but each task's own time. */
-static he_status launch_measured(const struct opencl_instance *instance, uint64_t *task_ns)
+/* The first step waits for copies, the last may end with an event; between them launching is bare. */
+static he_status launch_plain(const struct opencl_instance *instance)
 {
     const struct opencl_program *program = instance->program;
     struct opencl_device *dev = program->dev;
-    uint32_t s = 0;
+    cl_command_queue queue = dev->queues[OPENCL_COMPUTE].handle;
+    uint32_t last = program->step_count - 1, s = 0;
+    struct opencl_waits waits;
+    cl_event event = NULL;
+    he_status status;
+    cl_int error;
 
-    dev->cl->clFinish(dev->queue);
-    for (uint32_t t = 0; t < program->region->task_count; t++) {
-        uint64_t begin = now_ns();
-        bool has_steps = false;
+    if (!program->step_count)
+        return HE_OK;
+    status = opencl_order_begin(dev, OPENCL_COMPUTE, instance->buffers, instance->buffer_count,
+                                &waits);
+    if (status != HE_OK)
+        return status;
+    for (; s < program->step_count && status == HE_OK; s++)
+        status = put_step(instance, s, queue, s ? NULL : &waits,
+                          s == last && dev->wants_launch_events ? &event : NULL);
+    opencl_order_end(dev, OPENCL_COMPUTE, instance->buffers, instance->buffer_count, &waits,
+                     status == HE_OK || s > 1, event);
+    error = dev->cl->clFlush(queue);
+    if (status == HE_OK && error != CL_SUCCESS)
+        status = opencl_failed(error, "clFlush");
+    return status;
+}
 
-        for (; s < program->step_count && program->steps[s].task == t; s++) {
-            he_status status = run_step(instance, s);
+/* --- Measured launches --- */
 
-            if (status != HE_OK)
-                return status;
-            has_steps = true;
+static he_status event_time(const struct opencl_device *dev, cl_event event,
+                            cl_profiling_info what, cl_ulong *out)
+{
+    cl_int error = dev->cl->clGetEventProfilingInfo(event, what, sizeof *out, out, NULL);
+
+    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clGetEventProfilingInfo");
+}
+
+/*
+ * A task's time is that from the end of the task before to its own end, on the device's clock: what it
+ * adds to the region, with the gap in front of it. The first begins when it starts.
+ */
+static he_status read_times(const struct opencl_instance *instance, uint64_t *task_ns)
+{
+    const struct opencl_program *program = instance->program;
+    cl_ulong before = 0, start, end;
+    he_status status;
+
+    memset(task_ns, 0, program->region->task_count * sizeof *task_ns);
+    for (uint32_t s = 0; s < program->step_count; s++) {
+        if (!instance->events[s])
+            continue;
+        status = event_time(program->dev, instance->events[s], CL_PROFILING_COMMAND_END, &end);
+        if (status == HE_OK && !before) {
+            status = event_time(program->dev, instance->events[s], CL_PROFILING_COMMAND_START,
+                                &start);
+            before = start;
         }
-        if (has_steps) {
-            cl_int error = dev->cl->clFinish(dev->queue);
-
-            if (error != CL_SUCCESS)
-                return opencl_failed(error, "clFinish");
-        }
-        task_ns[t] = has_steps ? now_ns() - begin : 0;
+        if (status != HE_OK)
+            return status;
+        task_ns[program->steps[s].task] += end > before ? end - before : 0;
+        before = end > before ? end : before;
     }
     return HE_OK;
 }
 
-he_status opencl_instance_launch(struct opencl_instance *instance, uint64_t *task_ns)
+/* In a queue of its own, since a queue that takes times is a slower one; alone on the device. */
+static he_status launch_measured(struct opencl_instance *instance, uint64_t *task_ns)
 {
     const struct opencl_program *program = instance->program;
     struct opencl_device *dev = program->dev;
-    he_status status = HE_OK;
+    cl_command_queue queue;
+    he_status status;
     cl_int error;
 
-    if (task_ns)
-        return launch_measured(instance, task_ns);
-    for (uint32_t s = 0; s < program->step_count && status == HE_OK; s++)
-        status = run_step(instance, s);
+    if (!instance->events) {
+        instance->events = opencl_alloc(&dev->alloc, program->step_count, sizeof(cl_event));
+        if (!instance->events)
+            return opencl_no_memory();
+    }
+    status = opencl_queues_timed(dev, &queue);
+    if (status == HE_OK)
+        status = opencl_queues_finish(dev);
     if (status != HE_OK)
         return status;
-    error = dev->cl->clFlush(dev->queue);
-    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clFlush");
+    for (uint32_t s = 0; s < program->step_count && status == HE_OK; s++)
+        status = put_step(instance, s, queue, NULL, &instance->events[s]);
+    error = dev->cl->clFinish(queue);
+    if (status == HE_OK && error != CL_SUCCESS)
+        status = opencl_failed(error, "clFinish");
+    if (status == HE_OK)
+        status = read_times(instance, task_ns);
+    for (uint32_t s = 0; s < program->step_count; s++) {
+        if (instance->events[s])
+            dev->cl->clReleaseEvent(instance->events[s]);
+        instance->events[s] = NULL;
+    }
+    return status;
+}
+
+he_status opencl_instance_launch(struct opencl_instance *instance, uint64_t *task_ns)
+{
+    return task_ns ? launch_measured(instance, task_ns) : launch_plain(instance);
 }

@@ -43,7 +43,7 @@ static he_status add_constant(struct opencl_build *b, uint32_t value, uint32_t f
         return status;
     *out = program->constant_count++;
     program->constant_bytes += bytes;
-    return opencl_buffer_fill(program->dev, constant->buffer, 0, data, bytes);
+    return opencl_buffer_write(program->dev, constant->buffer, 0, data, bytes);
 }
 
 /* Where @value is. Values inside the task that no slot holds live in the workspace. */

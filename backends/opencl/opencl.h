@@ -5,7 +5,8 @@
  *     api.c        the ICD loader, opened at run time
  *     find.c       which devices there are (asked in a child process)
  *     opencl.c     the backend table
- *     device.c     an open device: context, queue, buffers
+ *     device.c     an open device: context, buffers, the table
+ *     queue.c      its queues, the order between them, copies
  *     program.c    region -> one OpenCL program and a list of steps
  *     instance.c   a program tied to memory; launching
  *     build.c      a task's segments, each a kernel or more
@@ -61,6 +62,25 @@ he_status opencl_find_handles(const struct opencl_api *cl, const struct opencl_f
 
 /* --- An open device (device.c) --- */
 
+enum opencl_queue_kind {
+    OPENCL_COMPUTE, /* launches; copies too while nothing else goes on */
+    OPENCL_UP,      /* copies to the device, beside launches */
+    OPENCL_DOWN,    /* copies from the device */
+    OPENCL_QUEUES
+};
+
+/* An in-order queue. Guarded by opencl_device.order, but for done. */
+struct opencl_queue {
+    cl_command_queue handle; /* of the copy queues: NULL until they are needed */
+    uint64_t issued;         /* commands given to it; a launch counts as one */
+    _Atomic uint64_t done;   /* of these known to be through */
+    uint64_t seen[OPENCL_QUEUES]; /* commands of others that all later ones of this wait for */
+    cl_event tail;                /* is through when the first tail_at commands are */
+    uint64_t tail_at;
+};
+
+struct opencl_mark;
+
 struct opencl_device {
     struct he_allocator alloc;
     const struct opencl_found *found;
@@ -76,12 +96,18 @@ struct opencl_device {
     const struct opencl_api *cl;
     cl_device_id id;
     cl_context context;
-    cl_command_queue queue; /* in order */
+    /* Guards the queues, and last[] of buffers. */
+    pthread_mutex_t order;
+    struct opencl_queue queues[OPENCL_QUEUES];
+    cl_command_queue timed; /* of measured launches; NULL until there is one */
+    bool wants_launch_events;       /* guarded by order: a launch ends with an event */
+    struct opencl_mark *free_marks; /* guarded by lock */
 };
 
 struct opencl_buffer {
     cl_mem mem;
     size_t bytes;
+    uint64_t last[OPENCL_QUEUES]; /* by queue: the last of its commands that touches it */
 };
 
 extern const struct he_device_ops opencl_device_ops;
@@ -92,8 +118,42 @@ he_status opencl_device_start(struct opencl_device *dev);
 he_status opencl_buffer_create(struct opencl_device *dev, size_t bytes,
                                struct opencl_buffer **out);
 void opencl_buffer_destroy(struct opencl_device *dev, struct opencl_buffer *buffer);
-he_status opencl_buffer_fill(struct opencl_device *dev, struct opencl_buffer *buffer,
+
+/* --- Queues (queue.c) --- */
+
+/* What a command has to wait for; the events are borrowed while the order lock is held. */
+struct opencl_waits {
+    cl_event events[OPENCL_QUEUES];
+    cl_uint count;
+    uint64_t upto[OPENCL_QUEUES];
+};
+
+he_status opencl_queues_open(struct opencl_device *dev);
+void opencl_queues_close(struct opencl_device *dev);
+he_status opencl_queues_finish(struct opencl_device *dev);
+he_status opencl_queues_timed(struct opencl_device *dev, cl_command_queue *out);
+/* Around putting a command that touches @buffers into a queue; on success the order lock is held
+ * until opencl_order_end(), which is told whether the command, or a part of it, was put there, and takes
+ * @event (NULL, or one that tells that the command is through). */
+he_status opencl_order_begin(struct opencl_device *dev, enum opencl_queue_kind kind,
+                             struct opencl_buffer *const *buffers, uint32_t buffer_count,
+                             struct opencl_waits *waits);
+void opencl_order_end(struct opencl_device *dev, enum opencl_queue_kind kind,
+                      struct opencl_buffer *const *buffers, uint32_t buffer_count,
+                      const struct opencl_waits *waits, bool is_put, cl_event event);
+
+/* As the slots of the same names. */
+he_status opencl_buffer_write(struct opencl_device *dev, struct opencl_buffer *buffer,
+                              size_t offset, const void *src, size_t bytes);
+he_status opencl_buffer_read(struct opencl_device *dev, struct opencl_buffer *buffer,
+                             size_t offset, void *dst, size_t bytes);
+he_status opencl_write_begin(struct opencl_device *dev, struct opencl_buffer *buffer,
                              size_t offset, const void *src, size_t bytes);
+he_status opencl_read_begin(struct opencl_device *dev, struct opencl_buffer *buffer,
+                            size_t offset, void *dst, size_t bytes);
+he_status opencl_mark_set(struct opencl_device *dev, struct opencl_mark **out);
+void opencl_mark_free(struct opencl_device *dev, struct opencl_mark *mark);
+he_status opencl_mark_wait(struct opencl_device *dev, struct opencl_mark *mark);
 
 /* Zeroed and checked; NULL sets no sentence: opencl_no_memory() does. */
 void *opencl_alloc(const struct he_allocator *alloc, size_t count, size_t size);

@@ -232,6 +232,25 @@ struct he_device_ops {
     /* Required with variants. compile() with choices. */
     he_status (*compile_with)(void *dev, const struct he_region *region,
                               const struct he_compile_options *options, void **out);
+
+    /* Optional, these five together, default: buffer_write(), buffer_read() and wait(). Copies
+     * that go on beside launches. On one buffer everything happens in the order in which it was
+     * begun, launches of instances bound to it included; between buffers only launches are ordered.
+     * Borrow @src and @dst until a mark made later is through: that is when @dst is filled. */
+    he_status (*write_begin)(void *dev, void *buffer, size_t offset, const void *src, size_t bytes);
+    he_status (*read_begin)(void *dev, void *buffer, size_t offset, void *dst, size_t bytes);
+    /* Gives a mark that is through when all copies and launches begun so far are. */
+    he_status (*mark)(void *dev, void **out);
+    /* Blocks until @mark is through and takes it; each mark once, on any thread, also while
+     * another is in a slot. Reports what failed of the work before the mark. */
+    he_status (*mark_wait)(void *dev, void *mark);
+    void (*mark_free)(void *dev, void *mark); /* one that nobody will wait for */
+
+    /* Optional, default: the core goes through the host. From a buffer of @from, another open device of
+     * the same backend, without the host's memory. Blocks like buffer_write(), and waits for what
+     * both devices were given before. HE_ERR_UNSUPPORTED where these two cannot. */
+    he_status (*buffer_copy)(void *dev, void *buffer, size_t offset, void *from, void *from_buffer,
+                             size_t from_offset, size_t bytes);
 };
 
 struct he_backend {

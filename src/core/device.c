@@ -207,6 +207,10 @@ static const char *complete_ops(struct he_device *dev)
         { "buffer_write", dev->ops.buffer_write || (dev->info.caps & HE_CAP_HOST_MEMORY) },
         { "buffer_read", dev->ops.buffer_read || (dev->info.caps & HE_CAP_HOST_MEMORY) },
         { "compile_with", dev->ops.compile_with || !dev->ops.variants },
+        { "read_begin", dev->ops.read_begin || !dev->ops.write_begin },
+        { "mark", dev->ops.mark || !dev->ops.write_begin },
+        { "mark_wait", dev->ops.mark_wait || !dev->ops.write_begin },
+        { "mark_free", dev->ops.mark_free || !dev->ops.write_begin },
         { "wait", dev->ops.wait || !(dev->info.caps & HE_CAP_ASYNC) },
     };
 
@@ -390,6 +394,62 @@ he_status he_device_buffer_read(struct he_device *dev, void *buffer, size_t offs
     if (he_device_is_lost(dev))
         return refuse(dev);
     return note(dev, "buffer_read", dev->ops.buffer_read(dev->impl, buffer, offset, dst, bytes));
+}
+
+bool he_device_overlaps(const struct he_device *dev)
+{
+    return dev->ops.write_begin != NULL;
+}
+
+he_status he_device_write_begin(struct he_device *dev, void *buffer, size_t offset,
+                                const void *src, size_t bytes)
+{
+    if (!he_device_overlaps(dev))
+        return he_device_buffer_write(dev, buffer, offset, src, bytes);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "write_begin", dev->ops.write_begin(dev->impl, buffer, offset, src, bytes));
+}
+
+he_status he_device_read_begin(struct he_device *dev, void *buffer, size_t offset, void *dst,
+                               size_t bytes)
+{
+    if (!he_device_overlaps(dev))
+        return he_device_buffer_read(dev, buffer, offset, dst, bytes);
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return note(dev, "read_begin", dev->ops.read_begin(dev->impl, buffer, offset, dst, bytes));
+}
+
+he_status he_device_mark(struct he_device *dev, void **out)
+{
+    *out = NULL;
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    return he_device_overlaps(dev) ? note(dev, "mark", dev->ops.mark(dev->impl, out)) : HE_OK;
+}
+
+he_status he_device_mark_wait(struct he_device *dev, void *mark)
+{
+    if (!he_device_overlaps(dev))
+        return he_device_wait(dev);
+    if (he_device_is_lost(dev)) {
+        keep_aside(dev, dev->ops.mark_free, mark);
+        return refuse(dev);
+    }
+    return note(dev, "mark_wait", dev->ops.mark_wait(dev->impl, mark));
+}
+
+he_status he_device_buffer_copy(struct he_device *dev, void *buffer, size_t offset,
+                                struct he_device *from, void *from_buffer, size_t from_offset,
+                                size_t bytes)
+{
+    if (he_device_is_lost(dev) || he_device_is_lost(from))
+        return refuse(he_device_is_lost(dev) ? dev : from);
+    if (!dev->ops.buffer_copy || dev->backend != from->backend)
+        return HE_ERR_UNSUPPORTED;
+    return note(dev, "buffer_copy", dev->ops.buffer_copy(dev->impl, buffer, offset, from->impl,
+                                                         from_buffer, from_offset, bytes));
 }
 
 he_status he_device_supports(struct he_device *dev, const struct he_graph *graph,

@@ -78,6 +78,19 @@ he_status he_device_buffer_write(struct he_device *dev, void *buffer, size_t off
 he_status he_device_buffer_read(struct he_device *dev, void *buffer, size_t offset, void *dst,
                                 size_t bytes) HE_MUST_CHECK;
 
+/* Copies beside launches; backends that know none of it copy at once, and a mark waits for all. */
+bool he_device_overlaps(const struct he_device *dev);
+he_status he_device_write_begin(struct he_device *dev, void *buffer, size_t offset,
+                                const void *src, size_t bytes) HE_MUST_CHECK;
+he_status he_device_read_begin(struct he_device *dev, void *buffer, size_t offset, void *dst,
+                               size_t bytes) HE_MUST_CHECK;
+he_status he_device_mark(struct he_device *dev, void **out) HE_MUST_CHECK;
+he_status he_device_mark_wait(struct he_device *dev, void *mark) HE_MUST_CHECK;
+/* HE_ERR_UNSUPPORTED, with no sentence, where the two cannot reach each other's memory. */
+he_status he_device_buffer_copy(struct he_device *dev, void *buffer, size_t offset,
+                                struct he_device *from, void *from_buffer, size_t from_offset,
+                                size_t bytes) HE_MUST_CHECK;
+
 he_status he_device_supports(struct he_device *dev, const struct he_graph *graph,
                              const struct he_task *task) HE_MUST_CHECK;
 he_status he_device_compile(struct he_device *dev, const struct he_region *region,

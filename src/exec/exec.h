@@ -5,6 +5,7 @@
  *   session   programs, lanes, contexts          session.c
  *   context   memory and state of one request    context.c
  *   lane      a device's queue and its thread    lane.c
+ *   finisher  waits for a device in its stead    finish.c
  *   request   run, submit, wait                  request.c
  *   border    the caller's tensors, both ways    border.c
  *   mending   what a failed device leaves        mend.c
@@ -95,6 +96,24 @@ struct lane_cursor {
     uint32_t next; /* position on the lane */
 };
 
+/* What waits for the device: a step's waiters, or (step HE_NONE) the request's end on the lane. */
+struct finish {
+    struct run_context *context;
+    uint32_t step;
+    void *mark;
+};
+
+/* The second thread of a lane whose device works by itself (finish.c). */
+struct finisher {
+    struct finish *ring; /* NULL: the lane has none, and waits itself */
+    uint32_t ring_size;
+    /* Written by the lane's owner, read by the thread. */
+    _Atomic uint32_t head;
+    _Atomic uint32_t event, is_asleep, must_stop;
+    pthread_t thread;
+    bool has_thread;
+};
+
 struct lane {
     struct he_session *session;
     const struct he_lane *plan;
@@ -114,6 +133,8 @@ struct lane {
     uint64_t bytes_in, busy_ns;
     /* Who runs the lane: its worker, or a caller that found it idle. */
     _Atomic uint32_t is_owned;
+    bool is_inline; /* the owner's: it is a caller, who goes on when the request is done */
+    struct finisher finisher;
     /* Counts events; a worker that finds nothing to do sleeps on it. */
     _Atomic uint32_t event;
     _Atomic uint32_t is_asleep;
@@ -241,6 +262,21 @@ bool he_lane_try_own(struct lane *lane);
 void he_lane_disown(struct lane *lane);
 /* Walks one request to its end in the calling thread (the lane's owner, the only lane). */
 void he_lane_run_inline(struct lane *lane, struct run_context *context);
+/* The step's results are there: those who wait for it may go on. */
+void he_lane_step_done(struct lane *lane, struct run_context *context, uint32_t step);
+/* A lane is through with the request: the last one completes it. */
+void he_lane_left(struct run_context *context);
+
+/* finish.c */
+he_status he_finish_init(struct lane *lane) HE_MUST_CHECK; /* whether it gets one, and its ring */
+he_status he_finish_start(struct lane *lane) HE_MUST_CHECK; /* its thread, before the worker */
+void he_finish_stop(struct lane *lane);                     /* after the worker */
+static inline bool he_finish_is_there(const struct lane *lane)
+{
+    return !lane->is_inline && lane->finisher.has_thread;
+}
+/* Leaves @step (HE_NONE: the request's end) to the finisher; false: the caller has to wait. */
+bool he_finish_later(struct lane *lane, struct run_context *context, uint32_t step);
 
 /* request.c: the last lane is through with @context, which is inside. */
 void he_request_complete(struct run_context *context);

@@ -74,7 +74,21 @@ static he_status run_copy(struct lane *lane, struct run_context *context,
 
     if (plan->homes[step->to_home].memory == plan->lanes[lane->index].memory)
         lane->bytes_in += bytes;
-    return he_copy(&to, &from, bytes, context->staging, &lane->copies);
+    return he_copy_begin(&to, &from, bytes, he_finish_is_there(lane), context->staging,
+                         &lane->copies);
+}
+
+void he_lane_step_done(struct lane *lane, struct run_context *context, uint32_t index)
+{
+    struct he_session *session = lane->session;
+    const struct he_step *step = &session->plan->steps[index];
+
+    for (uint32_t k = 0; k < step->wake_count; k++) {
+        uint32_t waiter = step->wakes[k];
+
+        if (atomic_fetch_sub_explicit(&context->pending[waiter], 1, memory_order_acq_rel) == 1)
+            he_lane_wake(&session->lanes[session->plan->steps[waiter].lane]);
+    }
 }
 
 static void run_step(struct lane *lane, struct run_context *context, uint32_t index)
@@ -91,30 +105,36 @@ static void run_step(struct lane *lane, struct run_context *context, uint32_t in
             status = launch_measured(lane, context, step->region);
         else
             status = he_device_launch(lane->dev, context->instances[step->region], NULL);
-        if (status == HE_OK && step->wake_count > 0 && lane->is_async)
+        if (status == HE_OK && step->wake_count > 0 && lane->is_async) {
+            if (he_finish_later(lane, context, index))
+                return;
             status = he_device_wait(lane->dev);
+        }
         if (status != HE_OK)
             he_context_fail(context, status);
     }
-    for (uint32_t k = 0; k < step->wake_count; k++) {
-        uint32_t waiter = step->wakes[k];
+    he_lane_step_done(lane, context, index);
+}
 
-        if (atomic_fetch_sub_explicit(&context->pending[waiter], 1, memory_order_acq_rel) == 1)
-            he_lane_wake(&session->lanes[session->plan->steps[waiter].lane]);
-    }
+void he_lane_left(struct run_context *context)
+{
+    if (atomic_fetch_sub_explicit(&context->lanes_left, 1, memory_order_acq_rel) == 1)
+        he_request_complete(context);
 }
 
 /* All of this lane's steps of the request are done. */
 static void leave(struct lane *lane, struct run_context *context)
 {
     if (lane->is_async) {
-        he_status status = he_device_wait(lane->dev);
+        he_status status;
 
+        if (he_finish_later(lane, context, HE_NONE))
+            return;
+        status = he_device_wait(lane->dev);
         if (status != HE_OK)
             he_context_fail(context, status);
     }
-    if (atomic_fetch_sub_explicit(&context->lanes_left, 1, memory_order_acq_rel) == 1)
-        he_request_complete(context);
+    he_lane_left(context);
 }
 
 /* Runs what is ready of one request; true when it got on. */
@@ -228,10 +248,14 @@ static void *worker_main(void *self)
 
 he_status he_lane_start(struct lane *lane)
 {
+    he_status status;
     int error;
 
     if (lane->has_thread)
         return HE_OK;
+    status = he_finish_start(lane);
+    if (status != HE_OK)
+        return status;
     error = pthread_create(&lane->thread, NULL, worker_main, lane);
     if (error)
         return he_error_set(HE_ERR_NO_MEMORY, "cannot start a worker thread: %s", strerror(error));
@@ -241,12 +265,13 @@ he_status he_lane_start(struct lane *lane)
 
 void he_lane_stop(struct lane *lane)
 {
-    if (!lane->has_thread)
-        return;
-    atomic_store(&lane->must_stop, 1);
-    he_lane_wake(lane);
-    pthread_join(lane->thread, NULL);
-    lane->has_thread = false;
+    if (lane->has_thread) {
+        atomic_store(&lane->must_stop, 1);
+        he_lane_wake(lane);
+        pthread_join(lane->thread, NULL);
+        lane->has_thread = false;
+    }
+    he_finish_stop(lane);
 }
 
 void he_lane_wake(struct lane *lane)
@@ -297,6 +322,8 @@ void he_lane_run_inline(struct lane *lane, struct run_context *context)
         else
             entered_serial = lane->session->serial;
     }
+    lane->is_inline = true;
     advance(lane, &cursor);
     leave(lane, context);
+    lane->is_inline = false;
 }

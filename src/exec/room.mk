@@ -5,6 +5,7 @@ libhe_la_SOURCES += \
 	src/exec/dlpack_types.c src/exec/dlpack_types.h \
 	src/exec/exec.h \
 	src/exec/figures.c \
+	src/exec/finish.c \
 	src/exec/lane.c \
 	src/exec/mend.c \
 	src/exec/request.c \

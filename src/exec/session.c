@@ -66,6 +66,7 @@ static he_status make_lanes(struct he_session *session)
         return he_no_memory();
     for (uint32_t l = 0; l < plan->lane_count; l++) {
         struct lane *lane = &session->lanes[l];
+        he_status status;
 
         lane->session = session;
         lane->plan = &plan->lanes[l];
@@ -78,6 +79,9 @@ static he_status make_lanes(struct he_session *session)
                                        sizeof *lane->cursors);
         if (!lane->inbox || !lane->cursors)
             return he_no_memory();
+        status = he_finish_init(lane);
+        if (status != HE_OK)
+            return status;
     }
     return HE_OK;
 }

@@ -14,8 +14,30 @@ static void *host_address(const struct he_place_ref *ref)
     return (char *)ref->buffer + ref->offset;
 }
 
-he_status he_copy(const struct he_place_ref *to, const struct he_place_ref *from, size_t bytes,
-                  void *staging, struct he_copy_counter *counter)
+/* Which directions are only begun. */
+struct begun {
+    bool writes, reads;
+};
+
+/* Between two devices: directly, or down to the host and up again. */
+static he_status move_between(const struct he_place_ref *to, const struct he_place_ref *from,
+                              size_t bytes, void *staging, struct he_copy_counter *counter)
+{
+    he_status status = he_device_buffer_copy(to->dev, to->buffer, to->offset, from->dev,
+                                             from->buffer, from->offset, bytes);
+
+    if (status != HE_ERR_UNSUPPORTED)
+        return status;
+    status = he_device_buffer_read(from->dev, from->buffer, from->offset, staging, bytes);
+    if (status == HE_OK)
+        status = he_device_buffer_write(to->dev, to->buffer, to->offset, staging, bytes);
+    counter->copies++;
+    counter->bytes += bytes;
+    return status;
+}
+
+static he_status move(const struct he_place_ref *to, const struct he_place_ref *from, size_t bytes,
+                      struct begun begun, void *staging, struct he_copy_counter *counter)
 {
     he_status status = HE_OK;
 
@@ -26,21 +48,30 @@ he_status he_copy(const struct he_place_ref *to, const struct he_place_ref *from
             return HE_OK;
         memcpy(host_address(to), host_address(from), bytes);
     } else if (is_host(from)) {
-        status = he_device_buffer_write(to->dev, to->buffer, to->offset, host_address(from), bytes);
+        status = (begun.writes ? he_device_write_begin : he_device_buffer_write)(
+            to->dev, to->buffer, to->offset, host_address(from), bytes);
     } else if (is_host(to)) {
-        status = he_device_buffer_read(from->dev, from->buffer, from->offset, host_address(to),
-                                       bytes);
+        status = (begun.reads ? he_device_read_begin : he_device_buffer_read)(
+            from->dev, from->buffer, from->offset, host_address(to), bytes);
     } else {
-        /* Two devices without a common memory: down to the host, up again. */
-        status = he_device_buffer_read(from->dev, from->buffer, from->offset, staging, bytes);
-        if (status == HE_OK)
-            status = he_device_buffer_write(to->dev, to->buffer, to->offset, staging, bytes);
-        counter->copies++;
-        counter->bytes += bytes;
+        status = move_between(to, from, bytes, staging, counter);
     }
     counter->copies++;
     counter->bytes += bytes;
     return status;
+}
+
+he_status he_copy(const struct he_place_ref *to, const struct he_place_ref *from, size_t bytes,
+                  void *staging, struct he_copy_counter *counter)
+{
+    return move(to, from, bytes, (struct begun){ false, false }, staging, counter);
+}
+
+he_status he_copy_begin(const struct he_place_ref *to, const struct he_place_ref *from,
+                        size_t bytes, bool may_read, void *staging,
+                        struct he_copy_counter *counter)
+{
+    return move(to, from, bytes, (struct begun){ true, may_read }, staging, counter);
 }
 
 static char *gather(char *to, const char *from, uint32_t rank, const int64_t *dims,
