@@ -64,12 +64,22 @@ bool test_claims_operator(const char *claims, const char *op)
     return false;
 }
 
-bool test_claims_results(const char *claims)
+static bool has_subject(const char *claims, const char *wanted)
 {
     char subject[512];
 
     while (next_subject(&claims, subject, sizeof subject))
-        if (strcmp(subject, "results") == 0)
+        if (strcmp(subject, wanted) == 0)
             return true;
     return false;
+}
+
+bool test_claims_results(const char *claims)
+{
+    return has_subject(claims, "results");
+}
+
+bool test_claims_halves(const char *claims)
+{
+    return has_subject(claims, "types other than float32");
 }

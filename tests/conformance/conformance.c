@@ -270,6 +270,29 @@ static void run_case(const struct subject *s, struct he_device *reference_dev,
     test_graph_fini(&t);
 }
 
+/* The same in float16. */
+static void run_half_case(const struct subject *s, struct he_device *reference_dev,
+                          const struct test_case *test, uint64_t seed)
+{
+    he_status status = test_half_case(s->dev, reference_dev, test, seed);
+    char what[64];
+
+    snprintf(what, sizeof what, "%s:%llu in float16", test->name, (unsigned long long)seed);
+    if (status == HE_OK || (status != HE_ERR_UNSUPPORTED && test_claims_results(s->claims)))
+        pass();
+    else if (status == HE_ERR_UNSUPPORTED && test_claims_halves(s->claims))
+        skipped++;
+    else
+        fail(s, what, he_error_message());
+}
+
+static void run_seed(const struct subject *s, struct he_device *reference_dev,
+                     const struct test_case *test, uint64_t seed)
+{
+    run_case(s, reference_dev, test, seed);
+    run_half_case(s, reference_dev, test, seed);
+}
+
 /* --- Memory --- */
 
 static void run_memory(const struct subject *s)
@@ -349,9 +372,9 @@ static void run_device(const struct he_backend *backend, size_t index,
             continue;
         for (uint64_t seed = 1; seed <= SEEDS; seed++)
             if (!only_seed || only_seed == seed)
-                run_case(&s, reference, &test_cases[k], only_seed ? only_seed : seed);
+                run_seed(&s, reference, &test_cases[k], only_seed ? only_seed : seed);
         if (only_seed > SEEDS)
-            run_case(&s, reference, &test_cases[k], only_seed);
+            run_seed(&s, reference, &test_cases[k], only_seed);
     }
     printf("%s (%s): %u passed, %u failed, %u skipped by its claims\n", s.name, info->name,
            passed - before[0], failed - before[1], skipped - before[2]);

@@ -60,11 +60,18 @@ he_status test_device_write(struct he_device *dev, void *buffer, size_t offset, 
 he_status test_device_read(struct he_device *dev, void *buffer, size_t offset, void *out,
                            size_t bytes);
 
+/* --- Cases in float16 (half.c) --- */
+
+/* HE_ERR_UNSUPPORTED when @dev refuses a task; the sentence says what is wrong. */
+he_status test_half_case(struct he_device *dev, struct he_device *reference,
+                         const struct test_case *test, uint64_t seed);
+
 /* --- Claims (claims.c) --- */
 
 /* The claims of @backend, NUL-terminated; "" when there is no file. To be freed. */
 char *test_claims_read(const char *backend);
 bool test_claims_operator(const char *claims, const char *op);
 bool test_claims_results(const char *claims);
+bool test_claims_halves(const char *claims);
 
 #endif

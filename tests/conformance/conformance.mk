@@ -8,6 +8,7 @@ tests_conformance_conformance_SOURCES = \
 	tests/conformance/claims.c \
 	tests/conformance/conformance.c \
 	tests/conformance/conformance.h \
+	tests/conformance/half.c \
 	tests/conformance/run.c \
 	tests/support/graph_builder.c tests/support/graph_builder.h
 tests_conformance_conformance_CPPFLAGS = $(TEST_CPPFLAGS)
