@@ -162,10 +162,11 @@ static he_status blame_error(const struct he_problem *p, enum blame blame, size_
     case BLAME_MEMORY:
         for (uint32_t j = 0; j < p->device_count && isinf(d->memory_bytes); j++)
             d = &p->devices[j];
+        has = d->usable > 0.0 ? d->memory_bytes / d->usable : d->memory_bytes;
         return he_error_set(HE_ERR_BUDGET,
                             "no plan fits the devices' memory: %.6g times as much on every device "
                             "would do (%.0f bytes instead of %.0f on %s)",
-                            least, ceil(least * d->memory_bytes), d->memory_bytes, d->id);
+                            least, ceil(least * has), has, d->id);
     case BLAME_TOTAL_MEMORY:
         return he_error_set(HE_ERR_BUDGET,
                             "no plan fits the budget memory=%.0f: memory=%.0f would do",

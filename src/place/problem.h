@@ -27,6 +27,7 @@ struct he_place_edge {
 struct he_place_device {
     const char *id, *kind;
     double memory_bytes;  /* INFINITY: no limit */
+    double usable;        /* of the device's memory memory_bytes is this share; 0: all of it */
     uint32_t server;      /* devices with the same server run one task at a time together */
     uint32_t memory_node; /* devices with the same one exchange for nothing and share its room */
     double idle_watts, busy_watts;
