@@ -73,6 +73,8 @@ static he_status start_locked(struct opencl_device *dev)
         return opencl_failed(error, "clCreateContext");
     dev->cl = cl;
     status = opencl_queues_open(dev);
+    if (status == HE_OK)
+        status = opencl_staging_open(dev);
     if (status != HE_OK) {
         cl->clReleaseContext(dev->context);
         dev->context = NULL;

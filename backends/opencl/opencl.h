@@ -7,6 +7,7 @@
  *     opencl.c     the backend table
  *     device.c     an open device: context, buffers, the table
  *     queue.c      its queues, the order between them, copies
+ *     staging.c    copies through pinned memory
  *     program.c    region -> one OpenCL program and a list of steps
  *     instance.c   a program tied to memory; launching
  *     build.c      a task's segments, each a kernel or more
@@ -102,6 +103,7 @@ struct opencl_device {
     cl_command_queue timed; /* of measured launches; NULL until there is one */
     bool wants_launch_events;       /* guarded by order: a launch ends with an event */
     struct opencl_mark *free_marks; /* guarded by lock */
+    struct opencl_staging *staging; /* set once, under lock; NULL: copies go directly */
 };
 
 struct opencl_buffer {
@@ -142,6 +144,17 @@ void opencl_order_end(struct opencl_device *dev, enum opencl_queue_kind kind,
                       struct opencl_buffer *const *buffers, uint32_t buffer_count,
                       const struct opencl_waits *waits, bool is_put, cl_event event);
 
+/* The first @upto commands of @queue are through. */
+void opencl_queue_reached(struct opencl_queue *queue, uint64_t upto);
+
+/* A copy by one OpenCL call: waited for, or begun; then *out (which may be NULL) tells when it is through. */
+he_status opencl_copy_direct(struct opencl_device *dev, enum opencl_queue_kind kind, bool is_write,
+                             struct opencl_buffer *buffer, size_t offset, void *host,
+                             size_t bytes);
+he_status opencl_copy_begin(struct opencl_device *dev, enum opencl_queue_kind kind, bool is_write,
+                            struct opencl_buffer *buffer, size_t offset, void *host, size_t bytes,
+                            cl_event *out);
+
 /* As the slots of the same names. */
 he_status opencl_buffer_write(struct opencl_device *dev, struct opencl_buffer *buffer,
                               size_t offset, const void *src, size_t bytes);
@@ -154,6 +167,26 @@ he_status opencl_read_begin(struct opencl_device *dev, struct opencl_buffer *buf
 he_status opencl_mark_set(struct opencl_device *dev, struct opencl_mark **out);
 void opencl_mark_free(struct opencl_device *dev, struct opencl_mark *mark);
 he_status opencl_mark_wait(struct opencl_device *dev, struct opencl_mark *mark);
+
+/* --- Pinned memory (staging.c) --- */
+
+struct opencl_staging;
+struct opencl_block;
+
+he_status opencl_staging_open(struct opencl_device *dev);
+void opencl_staging_close(struct opencl_device *dev);
+/* True when a copy of @bytes is faster through pinned memory. */
+bool opencl_staging_pays(struct opencl_device *dev, bool is_write, size_t bytes);
+he_status opencl_staging_copy(struct opencl_device *dev, enum opencl_queue_kind kind,
+                              bool is_write, struct opencl_buffer *buffer, size_t offset,
+                              void *host, size_t bytes);
+/* Begins as much of the copy as there is pinned memory for, and gives how much that is. */
+size_t opencl_staging_begin(struct opencl_device *dev, enum opencl_queue_kind kind, bool is_write,
+                            struct opencl_buffer *buffer, size_t offset, char *host, size_t bytes,
+                            he_status *status);
+/* What was begun since it was asked last; to be finished when that is through. */
+struct opencl_block *opencl_staging_begun(struct opencl_device *dev);
+void opencl_staging_finish(struct opencl_device *dev, struct opencl_block *blocks, bool is_good);
 
 /* Zeroed and checked; NULL sets no sentence: opencl_no_memory() does. */
 void *opencl_alloc(const struct he_allocator *alloc, size_t count, size_t size);

@@ -20,6 +20,7 @@ struct opencl_mark {
     cl_event events[OPENCL_QUEUES];
     cl_uint event_count;
     uint64_t upto[OPENCL_QUEUES]; /* commands that are through when the events are */
+    struct opencl_block *blocks;  /* pinned memory of copies begun before it */
 };
 
 static he_status queue_open(struct opencl_device *dev, enum opencl_queue_kind kind)
@@ -39,15 +40,15 @@ he_status opencl_queues_open(struct opencl_device *dev)
 
 void opencl_queues_close(struct opencl_device *dev)
 {
+    for (int k = 0; k < OPENCL_QUEUES; k++)
+        if (dev->queues[k].handle)
+            dev->cl->clFinish(dev->queues[k].handle);
+    opencl_staging_close(dev);
     for (int k = 0; k < OPENCL_QUEUES; k++) {
-        struct opencl_queue *queue = &dev->queues[k];
-
-        if (!queue->handle)
-            continue;
-        dev->cl->clFinish(queue->handle);
-        if (queue->tail)
-            dev->cl->clReleaseEvent(queue->tail);
-        dev->cl->clReleaseCommandQueue(queue->handle);
+        if (dev->queues[k].tail)
+            dev->cl->clReleaseEvent(dev->queues[k].tail);
+        if (dev->queues[k].handle)
+            dev->cl->clReleaseCommandQueue(dev->queues[k].handle);
     }
     if (dev->timed)
         dev->cl->clReleaseCommandQueue(dev->timed);
@@ -81,7 +82,7 @@ static uint64_t done_of(const struct opencl_queue *queue)
     return atomic_load_explicit(&queue->done, memory_order_acquire);
 }
 
-static void raise_done(struct opencl_queue *queue, uint64_t upto)
+void opencl_queue_reached(struct opencl_queue *queue, uint64_t upto)
 {
     uint64_t done = atomic_load(&queue->done);
 
@@ -239,10 +240,10 @@ static he_status copy_failed(cl_int error, bool is_write)
  * A copy that blocks is in nobody's way: no order depends on it once it has returned, so it is put
  * into its queue without the lock, and not counted.
  */
-static he_status copy_now(struct opencl_device *dev, bool is_write, struct opencl_buffer *buffer,
-                          size_t offset, void *host, size_t bytes)
+he_status opencl_copy_direct(struct opencl_device *dev, enum opencl_queue_kind kind, bool is_write,
+                             struct opencl_buffer *buffer, size_t offset, void *host,
+                             size_t bytes)
 {
-    enum opencl_queue_kind kind = pick_queue(dev, buffer, is_write ? OPENCL_UP : OPENCL_DOWN);
     struct opencl_waits waits;
     cl_int error = CL_SUCCESS;
     cl_uint kept = 0;
@@ -265,40 +266,75 @@ static he_status copy_now(struct opencl_device *dev, bool is_write, struct openc
         return status;
     if (error != CL_SUCCESS)
         return copy_failed(error, is_write);
-    raise_done(&dev->queues[kind], issued);
+    opencl_queue_reached(&dev->queues[kind], issued);
     return HE_OK;
 }
 
-static he_status copy_begin(struct opencl_device *dev, enum opencl_queue_kind kind, bool is_write,
-                            struct opencl_buffer *buffer, size_t offset, void *host, size_t bytes)
+he_status opencl_copy_begin(struct opencl_device *dev, enum opencl_queue_kind kind, bool is_write,
+                            struct opencl_buffer *buffer, size_t offset, void *host, size_t bytes,
+                            cl_event *out)
 {
     struct opencl_waits waits;
     cl_event event = NULL;
     cl_int error;
-    he_status status = opencl_order_begin(dev, kind, &buffer, 1, &waits);
+    he_status status = opencl_order_begin(dev, kind, &buffer, 1, &waits), kept = HE_OK;
 
     if (status != HE_OK)
         return status;
     error = put_copy(dev, kind, is_write, buffer, offset, host, bytes, CL_FALSE, &waits,
-                     kind == OPENCL_COMPUTE ? NULL : &event);
+                     kind == OPENCL_COMPUTE && !out ? NULL : &event);
+    if (error == CL_SUCCESS && out) {
+        kept = keep_event(dev, event);
+        *out = kept == HE_OK ? event : NULL;
+    }
     opencl_order_end(dev, kind, &buffer, 1, &waits, error == CL_SUCCESS, event);
     if (error != CL_SUCCESS)
         return copy_failed(error, is_write);
-    if (kind != OPENCL_COMPUTE) /* a launch or a mark will flush that one */
+    if (kind != OPENCL_COMPUTE || out) /* else a launch or a mark will flush that one */
         error = dev->cl->clFlush(dev->queues[kind].handle);
-    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clFlush");
+    if (kept != HE_OK) /* nobody could wait for it otherwise, and the memory is the caller's */
+        dev->cl->clFinish(dev->queues[kind].handle);
+    return error != CL_SUCCESS ? opencl_failed(error, "clFlush") : kept;
+}
+
+static he_status copy_now(struct opencl_device *dev, bool is_write, struct opencl_buffer *buffer,
+                          size_t offset, void *host, size_t bytes)
+{
+    enum opencl_queue_kind kind;
+
+    if (!bytes)
+        return HE_OK;
+    kind = pick_queue(dev, buffer, is_write ? OPENCL_UP : OPENCL_DOWN);
+    if (opencl_staging_pays(dev, is_write, bytes))
+        return opencl_staging_copy(dev, kind, is_write, buffer, offset, host, bytes);
+    return opencl_copy_direct(dev, kind, is_write, buffer, offset, host, bytes);
+}
+
+/* Through pinned memory as far as there is any, the rest directly. */
+static he_status begin(struct opencl_device *dev, enum opencl_queue_kind kind, bool is_write,
+                       struct opencl_buffer *buffer, size_t offset, char *host, size_t bytes)
+{
+    he_status status = HE_OK;
+    size_t begun = 0;
+
+    if (dev->staging && (!is_write || opencl_staging_pays(dev, true, bytes)))
+        begun = opencl_staging_begin(dev, kind, is_write, buffer, offset, host, bytes, &status);
+    if (status != HE_OK || begun == bytes)
+        return status;
+    return opencl_copy_begin(dev, kind, is_write, buffer, offset + begun, host + begun,
+                             bytes - begun, NULL);
 }
 
 he_status opencl_buffer_write(struct opencl_device *dev, struct opencl_buffer *buffer,
                               size_t offset, const void *src, size_t bytes)
 {
-    return bytes ? copy_now(dev, true, buffer, offset, (void *)(uintptr_t)src, bytes) : HE_OK;
+    return copy_now(dev, true, buffer, offset, (void *)(uintptr_t)src, bytes);
 }
 
 he_status opencl_buffer_read(struct opencl_device *dev, struct opencl_buffer *buffer,
                              size_t offset, void *dst, size_t bytes)
 {
-    return bytes ? copy_now(dev, false, buffer, offset, dst, bytes) : HE_OK;
+    return copy_now(dev, false, buffer, offset, dst, bytes);
 }
 
 he_status opencl_write_begin(struct opencl_device *dev, struct opencl_buffer *buffer,
@@ -306,8 +342,8 @@ he_status opencl_write_begin(struct opencl_device *dev, struct opencl_buffer *bu
 {
     if (!bytes)
         return HE_OK;
-    return copy_begin(dev, pick_queue(dev, buffer, OPENCL_UP), true, buffer, offset,
-                      (void *)(uintptr_t)src, bytes);
+    return begin(dev, pick_queue(dev, buffer, OPENCL_UP), true, buffer, offset,
+                 (char *)(uintptr_t)src, bytes);
 }
 
 /* Never behind the buffer's own work in the compute queue: the next launch would wait for it. */
@@ -322,7 +358,7 @@ he_status opencl_read_begin(struct opencl_device *dev, struct opencl_buffer *buf
     if (queue_open(dev, OPENCL_DOWN) != HE_OK)
         kind = OPENCL_COMPUTE;
     pthread_mutex_unlock(&dev->order);
-    return copy_begin(dev, kind, false, buffer, offset, dst, bytes);
+    return begin(dev, kind, false, buffer, offset, dst, bytes);
 }
 
 /* --- Marks --- */
@@ -349,6 +385,7 @@ void opencl_mark_free(struct opencl_device *dev, struct opencl_mark *mark)
         return;
     for (cl_uint k = 0; k < mark->event_count; k++)
         dev->cl->clReleaseEvent(mark->events[k]);
+    opencl_staging_finish(dev, mark->blocks, false);
     pthread_mutex_lock(&dev->lock);
     mark->next = dev->free_marks;
     dev->free_marks = mark;
@@ -391,6 +428,7 @@ he_status opencl_mark_set(struct opencl_device *dev, struct opencl_mark **out)
         opencl_mark_free(dev, mark);
         return status;
     }
+    mark->blocks = opencl_staging_begun(dev);
     *out = mark;
     return HE_OK;
 }
@@ -402,13 +440,16 @@ he_status opencl_mark_wait(struct opencl_device *dev, struct opencl_mark *mark)
     if (mark->event_count)
         error = dev->cl->clWaitForEvents(mark->event_count, mark->events);
     for (int k = 0; k < OPENCL_QUEUES && error == CL_SUCCESS; k++)
-        raise_done(&dev->queues[k], mark->upto[k]);
+        opencl_queue_reached(&dev->queues[k], mark->upto[k]);
+    opencl_staging_finish(dev, mark->blocks, error == CL_SUCCESS);
+    mark->blocks = NULL;
     opencl_mark_free(dev, mark);
     return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clWaitForEvents");
 }
 
 he_status opencl_queues_finish(struct opencl_device *dev)
 {
+    struct opencl_block *blocks = opencl_staging_begun(dev);
     he_status status = HE_OK;
 
     for (int k = 0; k < OPENCL_QUEUES; k++) {
@@ -425,9 +466,10 @@ he_status opencl_queues_finish(struct opencl_device *dev)
             continue;
         error = dev->cl->clFinish(handle);
         if (error == CL_SUCCESS)
-            raise_done(queue, issued);
+            opencl_queue_reached(queue, issued);
         else if (status == HE_OK)
             status = opencl_failed(error, "clFinish");
     }
+    opencl_staging_finish(dev, blocks, status == HE_OK);
     return status;
 }

@@ -100,7 +100,7 @@ struct lane_cursor {
 struct finish {
     struct run_context *context;
     uint32_t step;
-    void *mark;
+    void *mark; /* NULL: all of the device's work */
 };
 
 /* The second thread of a lane whose device works by itself (finish.c). */

@@ -45,9 +45,11 @@ bool he_finish_later(struct lane *lane, struct run_context *context, uint32_t st
     uint32_t head = atomic_load_explicit(&finisher->head, memory_order_relaxed);
     void *mark;
 
-    /* Without a mark the caller waits for everything, as it would without this thread. */
-    if (!he_finish_is_there(lane) || he_device_mark(lane->dev, &mark) != HE_OK)
+    if (!he_finish_is_there(lane))
         return false;
+    /* Without a mark the finisher waits for everything; never the worker, who would be past others. */
+    if (he_device_mark(lane->dev, &mark) != HE_OK)
+        mark = NULL;
     finisher->ring[head % finisher->ring_size] = (struct finish){ context, step, mark };
     atomic_store_explicit(&finisher->head, head + 1, memory_order_release);
     ring_bell(finisher);
@@ -56,7 +58,8 @@ bool he_finish_later(struct lane *lane, struct run_context *context, uint32_t st
 
 static void finish(struct lane *lane, const struct finish *entry)
 {
-    he_status status = he_device_mark_wait(lane->dev, entry->mark);
+    he_status status = entry->mark ? he_device_mark_wait(lane->dev, entry->mark)
+                                   : he_device_wait(lane->dev);
 
     if (status != HE_OK)
         he_context_fail(entry->context, status);

@@ -177,6 +177,7 @@ START_TEST(what_is_begun_on_a_buffer_happens_in_that_order)
     uint64_t random = (uint64_t)_i + 1;
     struct signs signs;
 
+    setenv("HETEROENGINE_OPENCL_STAGING", _i % 2 ? "1" : "0", 1);
     must(signs_open(&signs, dev));
     for (uint32_t i = 0; i < 2; i++)
         for (uint32_t k = 0; k < 2; k++) {
@@ -236,14 +237,42 @@ START_TEST(what_is_begun_on_a_buffer_happens_in_that_order)
         }
         }
     }
-    must(he_device_wait(dev));
-    for (; checked < read_count; checked++)
-        check_read(&reads[checked]);
+    must(he_device_wait(dev)); /* stands for what no mark does */
     while (mark_count > 0)
         must(he_device_mark_wait(dev, marks[--mark_count].mark));
+    for (; checked < read_count; checked++)
+        check_read(&reads[checked]);
     while (write_count > 0)
         free(writes[--write_count]);
     signs_close(&signs);
+}
+END_TEST
+
+/* More than the pinned blocks hold at once, from and to odd places. */
+START_TEST(large_copies_arrive_whole)
+{
+    size_t bytes = ((size_t)19 << 20) + 12345, at = 321;
+    unsigned char *from = malloc(bytes), *to = calloc(bytes, 1);
+    void *buffer, *mark;
+
+    ck_assert(from && to);
+    setenv("HETEROENGINE_OPENCL_STAGING", _i & 1 ? "1" : "0", 1);
+    for (size_t k = 0; k < bytes; k++)
+        from[k] = (unsigned char)(k * 2654435761u >> 13);
+    must(he_device_buffer_alloc(dev, bytes + at, &buffer));
+    if (_i & 2) {
+        must(he_device_write_begin(dev, buffer, at, from, bytes));
+        must(he_device_read_begin(dev, buffer, at, to, bytes));
+        must(he_device_mark(dev, &mark));
+        must(he_device_mark_wait(dev, mark));
+    } else {
+        must(he_device_buffer_write(dev, buffer, at, from, bytes));
+        must(he_device_buffer_read(dev, buffer, at, to, bytes));
+    }
+    ck_assert(memcmp(from, to, bytes) == 0);
+    he_device_buffer_free(dev, buffer);
+    free(from);
+    free(to);
 }
 END_TEST
 
@@ -305,13 +334,14 @@ START_TEST(each_call_in_turn_fails_and_says_so)
     float *x = floats(2 * COUNT), *y = floats(2 * COUNT);
     he_status status = HE_OK;
 
+    setenv("HETEROENGINE_OPENCL_STAGING", _i == 2 ? "1" : "0", 1);
     for (uint32_t k = 0; k < 2 * COUNT; k++)
         x[k] = (float)(k + 1);
     for (int call = 1;; call++) {
         char what[32];
         unsigned long failures;
 
-        snprintf(what, sizeof what, "*:%d%s:%d", call, _i ? "+" : "", _i ? -2 : -5);
+        snprintf(what, sizeof what, "*:%d%s:%d", call, _i == 1 ? "+" : "", _i == 1 ? -2 : -5);
         memset(y, 0, 2 * COUNT * sizeof *y);
         must(opencl_fail_arm(what));
         he_error_set(HE_OK, "nothing");
@@ -348,7 +378,8 @@ static Suite *runtime_suite(void)
     tcase_add_loop_test(tc, what_is_no_failure_is_refused, 0,
                         sizeof not_failures / sizeof not_failures[0]);
     tcase_add_loop_test(tc, what_is_begun_on_a_buffer_happens_in_that_order, 0, 10);
-    tcase_add_loop_test(tc, each_call_in_turn_fails_and_says_so, 0, 2);
+    tcase_add_loop_test(tc, large_copies_arrive_whole, 0, 4);
+    tcase_add_loop_test(tc, each_call_in_turn_fails_and_says_so, 0, 3);
     suite_add_tcase(suite, tc);
     return suite;
 }
