@@ -251,7 +251,7 @@ static void load_pixel_quad(struct opencl_build *b, const struct opencl_product 
     opencl_line(b, "const uint image = n / %lldu, at = n %% %lldu;", LL(t->pixels), LL(t->pixels));
     opencl_line(b, "__global const T%d *p = x%d + ((image * %lldu + z * %lldu + k) * %lldu + at);",
                 t->x, t->x, LL(t->g->in_channels), LL(t->in_group), LL(t->pixels));
-    opencl_line(b, "q = (from%d & 3u) == 0u ? A%d_4(p) : L%d_4(p);", t->x, t->x, t->x);
+    opencl_line(b, "q = A%d_4(p);", t->x);
 }
 
 /* Pixel n of the batch at kernel place and channel k. Where panels do not cross kernel places, the

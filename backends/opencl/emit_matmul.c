@@ -211,12 +211,9 @@ static void load_b(struct opencl_build *b, const struct opencl_product *product)
                 LL(t->product->b_column));
 }
 
-/* The operand's place in memory may be a view's: four floats side by side, but not always at a
- * multiple of 16 bytes. */
 static void put_quad(struct opencl_build *b, int operand)
 {
-    opencl_line(b, "q = (from%d & 3u) == 0u ? A%d_4(p) : L%d_4(p);", operand, operand,
-                operand);
+    opencl_line(b, "q = A%d_4(p);", operand);
 }
 
 static void load_a_quad(struct opencl_build *b, const struct opencl_product *product)

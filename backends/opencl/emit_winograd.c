@@ -258,7 +258,7 @@ static void load_input_quad(struct opencl_build *b, const struct opencl_product 
 
     opencl_line(b, "__global const float *p = x%d + (z * %lldu + k) * %lldu + n;", t->v,
                 LL(t->in_group), LL(t->columns));
-    opencl_line(b, "q = (from%d & 3u) == 0u ? *(__global const float4 *)p : vload4(0, p);", t->v);
+    opencl_line(b, "q = *(__global const float4 *)p;");
 }
 
 static void store_output(struct opencl_build *b, const struct opencl_product *product)
