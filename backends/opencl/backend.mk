@@ -10,6 +10,7 @@ libhe_la_SOURCES += \
 	backends/opencl/build.c backends/opencl/build.h \
 	backends/opencl/cache.c backends/opencl/cache.h \
 	backends/opencl/conv.h \
+	backends/opencl/context.c \
 	backends/opencl/device.c \
 	backends/opencl/digest.c \
 	backends/opencl/emit_conv.c \

@@ -48,6 +48,7 @@ he_status opencl_device_open(const struct opencl_found *found,
         opencl_free(&config->allocator, dev);
         return opencl_no_memory();
     }
+    opencl_context_announce(dev);
     *out = dev;
     return HE_OK;
 }
@@ -57,7 +58,6 @@ static he_status start_locked(struct opencl_device *dev)
     const struct opencl_api *cl;
     cl_platform_id platform;
     const char *reason;
-    cl_int error;
     he_status status;
 
     cl = opencl_api_open(&reason);
@@ -66,18 +66,16 @@ static he_status start_locked(struct opencl_device *dev)
     status = opencl_find_handles(cl, dev->found, &platform, &dev->id);
     if (status != HE_OK)
         return status;
-    dev->context = cl->clCreateContext(
-        (cl_context_properties[]){ CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0 }, 1,
-        &dev->id, NULL, NULL, &error);
-    if (!dev->context)
-        return opencl_failed(error, "clCreateContext");
+    status = opencl_context_join(dev, cl);
+    if (status != HE_OK)
+        return status;
     dev->cl = cl;
     status = opencl_queues_open(dev);
     if (status == HE_OK)
         status = opencl_staging_open(dev);
     if (status != HE_OK) {
-        cl->clReleaseContext(dev->context);
-        dev->context = NULL;
+        opencl_queues_close(dev);
+        opencl_context_leave(dev);
         return status;
     }
     atomic_store(&dev->is_started, true);
@@ -104,8 +102,8 @@ static void device_close(void *self)
 
     if (dev->cl)
         opencl_queues_close(dev);
-    if (dev->context)
-        dev->cl->clReleaseContext(dev->context);
+    opencl_context_leave(dev);
+    opencl_context_forget(dev);
     pthread_mutex_destroy(&dev->order);
     pthread_mutex_destroy(&dev->lock);
     opencl_free(&alloc, dev);
@@ -209,6 +207,12 @@ static he_status mark(void *self, void **out)
 
     *out = set;
     return status;
+}
+
+static he_status buffer_copy(void *self, void *buffer, size_t offset, void *from,
+                             void *from_buffer, size_t from_offset, size_t bytes)
+{
+    return opencl_buffer_copy(self, buffer, offset, from, from_buffer, from_offset, bytes);
 }
 
 static void mark_free(void *self, void *set)
@@ -327,4 +331,5 @@ const struct he_device_ops opencl_device_ops = {
     .mark = mark,
     .mark_wait = mark_wait,
     .mark_free = mark_free,
+    .buffer_copy = buffer_copy,
 };

@@ -6,6 +6,7 @@
  *     find.c       which devices there are (asked in a child process)
  *     opencl.c     the backend table
  *     device.c     an open device: context, buffers, the table
+ *     context.c    what it shares with the platform's other devices
  *     queue.c      its queues, the order between them, copies
  *     staging.c    copies through pinned memory
  *     program.c    region -> one OpenCL program and a list of steps
@@ -81,6 +82,7 @@ struct opencl_queue {
 };
 
 struct opencl_mark;
+struct opencl_context;
 
 struct opencl_device {
     struct he_allocator alloc;
@@ -96,7 +98,9 @@ struct opencl_device {
     /* Set once, under lock. */
     const struct opencl_api *cl;
     cl_device_id id;
+    struct opencl_context *shared;
     cl_context context;
+    struct opencl_device *next_open; /* context.c's */
     /* Guards the queues, and last[] of buffers. */
     pthread_mutex_t order;
     struct opencl_queue queues[OPENCL_QUEUES];
@@ -120,6 +124,15 @@ he_status opencl_device_start(struct opencl_device *dev);
 he_status opencl_buffer_create(struct opencl_device *dev, size_t bytes,
                                struct opencl_buffer **out);
 void opencl_buffer_destroy(struct opencl_device *dev, struct opencl_buffer *buffer);
+
+/* --- Contexts, shared by the devices of a platform (context.c) --- */
+
+/* The device is open; it may be given a place in the context of a neighbour that starts. */
+void opencl_context_announce(struct opencl_device *dev);
+void opencl_context_forget(struct opencl_device *dev);
+/* Sets dev->context. */
+he_status opencl_context_join(struct opencl_device *dev, const struct opencl_api *cl);
+void opencl_context_leave(struct opencl_device *dev);
 
 /* --- Queues (queue.c) --- */
 
@@ -164,6 +177,9 @@ he_status opencl_write_begin(struct opencl_device *dev, struct opencl_buffer *bu
                              size_t offset, const void *src, size_t bytes);
 he_status opencl_read_begin(struct opencl_device *dev, struct opencl_buffer *buffer,
                             size_t offset, void *dst, size_t bytes);
+he_status opencl_buffer_copy(struct opencl_device *dev, struct opencl_buffer *buffer,
+                             size_t offset, struct opencl_device *from,
+                             struct opencl_buffer *from_buffer, size_t from_offset, size_t bytes);
 he_status opencl_mark_set(struct opencl_device *dev, struct opencl_mark **out);
 void opencl_mark_free(struct opencl_device *dev, struct opencl_mark *mark);
 he_status opencl_mark_wait(struct opencl_device *dev, struct opencl_mark *mark);

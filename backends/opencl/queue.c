@@ -52,6 +52,8 @@ void opencl_queues_close(struct opencl_device *dev)
     }
     if (dev->timed)
         dev->cl->clReleaseCommandQueue(dev->timed);
+    dev->timed = NULL;
+    memset(dev->queues, 0, sizeof dev->queues);
     while (dev->free_marks) {
         struct opencl_mark *mark = dev->free_marks;
 
@@ -359,6 +361,75 @@ he_status opencl_read_begin(struct opencl_device *dev, struct opencl_buffer *buf
         kind = OPENCL_COMPUTE;
     pthread_mutex_unlock(&dev->order);
     return begin(dev, kind, false, buffer, offset, dst, bytes);
+}
+
+/* --- Between devices --- */
+
+/* Adds the events of all that @dev was given that touches @buffer; they are to be released. */
+static he_status keep_waits(struct opencl_device *dev, const struct opencl_buffer *buffer,
+                            cl_event *events, cl_uint *count)
+{
+    he_status status = HE_OK;
+
+    pthread_mutex_lock(&dev->order);
+    for (int k = 0; k < OPENCL_QUEUES && status == HE_OK; k++) {
+        if (buffer->last[k] <= done_of(&dev->queues[k]))
+            continue;
+        status = ensure_tail(dev, (enum opencl_queue_kind)k, buffer->last[k]);
+        if (status == HE_OK)
+            status = keep_event(dev, dev->queues[k].tail);
+        if (status == HE_OK)
+            events[(*count)++] = dev->queues[k].tail;
+    }
+    pthread_mutex_unlock(&dev->order);
+    return status;
+}
+
+static he_status copy_between(struct opencl_device *dev, struct opencl_buffer *buffer,
+                              size_t offset, const struct opencl_buffer *from, size_t from_offset,
+                              size_t bytes, const cl_event *waits, cl_uint wait_count)
+{
+    cl_command_queue queue;
+    cl_event event;
+    cl_int error;
+    he_status status;
+
+    pthread_mutex_lock(&dev->order);
+    status = queue_open(dev, OPENCL_UP);
+    queue = dev->queues[status == HE_OK ? OPENCL_UP : OPENCL_COMPUTE].handle;
+    pthread_mutex_unlock(&dev->order);
+    error = dev->cl->clEnqueueCopyBuffer(queue, from->mem, buffer->mem, from_offset, offset, bytes,
+                                         wait_count, wait_count ? waits : NULL, &event);
+    if (error != CL_SUCCESS)
+        return opencl_failed(error, "clEnqueueCopyBuffer");
+    error = dev->cl->clWaitForEvents(1, &event);
+    dev->cl->clReleaseEvent(event);
+    return error == CL_SUCCESS ? HE_OK : opencl_failed(error, "clWaitForEvents");
+}
+
+/* Waited for, and so not counted, as other copies that block. */
+he_status opencl_buffer_copy(struct opencl_device *dev, struct opencl_buffer *buffer,
+                             size_t offset, struct opencl_device *from,
+                             struct opencl_buffer *from_buffer, size_t from_offset, size_t bytes)
+{
+    cl_event waits[2 * OPENCL_QUEUES];
+    cl_uint wait_count = 0;
+    he_status status;
+
+    if (!dev->context || dev->context != from->context)
+        return he_error_set(HE_ERR_UNSUPPORTED, "'%s' and '%s' share no OpenCL context",
+                            dev->found->name, from->found->name);
+    if (!bytes)
+        return HE_OK;
+    status = keep_waits(from, from_buffer, waits, &wait_count);
+    if (status == HE_OK)
+        status = keep_waits(dev, buffer, waits, &wait_count);
+    if (status == HE_OK)
+        status = copy_between(dev, buffer, offset, from_buffer, from_offset, bytes, waits,
+                              wait_count);
+    while (wait_count > 0)
+        dev->cl->clReleaseEvent(waits[--wait_count]);
+    return status;
 }
 
 /* --- Marks --- */
