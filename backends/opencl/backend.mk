@@ -33,6 +33,7 @@ libhe_la_SOURCES += \
 	backends/opencl/opencl.c backends/opencl/opencl.h \
 	backends/opencl/program.c \
 	backends/opencl/queue.c \
+	backends/opencl/rows.c \
 	backends/opencl/staging.c \
 	backends/opencl/text.c \
 	backends/opencl/tile.c backends/opencl/tile.h \

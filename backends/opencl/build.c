@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "build.h"
+#include "tile.h"
 
 /* Must @value, made by the task, be in memory after this segment? */
 static bool is_stored(const struct opencl_build *b, uint32_t value)
@@ -26,7 +27,11 @@ static bool is_stored(const struct opencl_build *b, uint32_t value)
 
 static void store(struct opencl_build *b, uint32_t value, const char *index)
 {
-    if (is_stored(b, value))
+    if (!is_stored(b, value))
+        return;
+    if (b->is_by_fours)
+        opencl_line(b, "w%u[k] = v%u;", value, value);
+    else
         opencl_line(b, "S%d(%s, v%u);", opencl_write(b, value), index, value);
 }
 
@@ -131,6 +136,61 @@ static uint32_t find_tail_end(const struct opencl_build *b, uint32_t begin)
     return end;
 }
 
+/* Is the segment, all of it pointwise, done by four elements a work-item? */
+static bool is_for_fours(const struct opencl_build *b)
+{
+    const struct opencl_found *found = b->dev->found;
+
+    /* Fewer elements are shared by more work-items rather. */
+    if (!opencl_likes_tiles(b->dev) || he_shape_count(b->shape) < (int64_t)found->units * 1024)
+        return false;
+    for (uint32_t n = b->segment_begin; n < b->segment_end; n++) {
+        const struct he_node *node = &b->graph->nodes[b->task->nodes[n]];
+
+        if (he_dtype_bits(opencl_output(b, node, 0)->dtype) > 32)
+            return false;
+        for (uint32_t k = 0; k < node->input_count; k++)
+            if (opencl_input(b, node, k) && he_dtype_bits(opencl_input(b, node, k)->dtype) > 32)
+                return false;
+    }
+    return true;
+}
+
+/* Four neighbours a work-item, loaded and stored together where an operand's broadcasting allows. */
+static he_status emit_by_fours(struct opencl_build *b, int64_t count)
+{
+    long long all = (long long)count;
+
+    opencl_begin(b);
+    opencl_line(b, "const uint o = (uint)get_global_id(0) * 4u;\nif (o >= %lldu) return;", all);
+    if (count % 4) { /* the last ones */
+        opencl_line(b, "if (o + 4u > %lldu) {\nfor (uint i = o; i < %lldu; i++) {", all, all);
+        opencl_result(b, "i", NULL);
+        opencl_line(b, "}\nreturn;\n}");
+    }
+    b->is_by_fours = true;
+    for (uint32_t n = b->segment_begin; n < b->segment_end; n++) {
+        const struct he_node *node = &b->graph->nodes[b->task->nodes[n]];
+        uint32_t value = node->outputs[0];
+
+        opencl_pointwise_preload(b, node, "o");
+        if (is_stored(b, value))
+            opencl_line(b, "%s w%u[4];", opencl_type(b, b->graph->values[value].dtype), value);
+    }
+    opencl_line(b, "#pragma unroll\nfor (uint k = 0; k < 4u; k++) {\nconst uint i = o + k;");
+    opencl_result(b, "i", NULL);
+    opencl_line(b, "}");
+    for (uint32_t n = b->segment_begin; n < b->segment_end; n++) {
+        uint32_t value = b->graph->nodes[b->task->nodes[n]].outputs[0];
+
+        if (is_stored(b, value))
+            opencl_line(b, "W%d(o, ((%s4)(w%u[0], w%u[1], w%u[2], w%u[3])));", opencl_write(b, value),
+                        opencl_type(b, b->graph->values[value].dtype), value, value, value, value);
+    }
+    b->is_by_fours = false;
+    return opencl_end(b, 1, &(size_t){ ((size_t)count + 3) / 4 }, &(size_t){ 256 });
+}
+
 static he_status emit_segment(struct opencl_build *b, const struct he_node *head)
 {
     const struct opencl_emitter *emitter = NULL;
@@ -165,6 +225,8 @@ static he_status emit_segment(struct opencl_build *b, const struct he_node *head
     if (!opencl_is_pointwise(head))
         return emitter->emit(b, head);
     count = he_shape_count(b->shape);
+    if (is_for_fours(b))
+        return emit_by_fours(b, count);
     opencl_begin_each(b, count);
     opencl_result(b, "o", NULL);
     return opencl_end_each(b, count);

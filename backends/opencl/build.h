@@ -15,6 +15,8 @@
  *
  *     X3(i)         element i of operand 3
  *     S3(i, v)      stores v as element i
+ *     V3(i)         elements i to i + 3 as a vector, W3(i, v) stores them; i is a multiple of 4, and
+ *                   elements have at most 4 bytes
  *     T3 *          pointer into the operand; x3 is its first element, from3 x3's place in the buffer
  *     L3(p, i)      element i behind such a pointer; P3(p, i, v) stores it
  *     L3_4(p)       float4 at p (floats only); L3_8(p), L3_16(p) float8, float16
@@ -59,6 +61,7 @@ struct opencl_build {
      * pointwise too when tail_begin == segment_begin. */
     uint32_t segment_begin, tail_begin, segment_end;
     const struct he_shape *shape; /* of every tail node's output */
+    bool is_by_fours; /* pointwise text is for element "k" of 4; operands were loaded before */
 
     /* The kernel being written. */
     struct opencl_text body;
@@ -161,15 +164,17 @@ he_status opencl_end(struct opencl_build *b, uint32_t dimensions, const size_t *
 void opencl_offset(struct opencl_build *b, const char *name, const char *index, uint32_t rank,
                    const int64_t *dims, const int64_t *strides, int64_t base);
 
-/* Kernels that walk rows: one work-item for each short row, a work-group for each long one.
- * In the text: row, and lane and lanes to stride through it: for (i = lane; i < n; i += lanes). */
+/* Kernels that walk rows, each shared by lanes (rows.c). In the text: row, and lane and lanes to stride
+ * through it: for (uint i = lane; i < n; i += lanes). Where there are more rows than @count, lane is beyond
+ * any n: memory is touched in such loops or below "if (lane == 0u)" only. */
 struct opencl_rows {
     int64_t count;
-    bool is_group;
-    uint32_t lanes; /* of a group; 1 without */
+    uint32_t lanes, each; /* of a row; rows of a group */
+    bool is_across;
 };
+/* @is_across: neighbours in memory belong to neighbouring rows, not to one row. */
 void opencl_begin_rows(struct opencl_build *b, struct opencl_rows *rows, int64_t count,
-                       int64_t length);
+                       int64_t length, bool is_across);
 /* Makes the float variable @name the same in all lanes: @join is an expression of l and r. */
 void opencl_join_lanes(struct opencl_build *b, const struct opencl_rows *rows, const char *name,
                        const char *join);
@@ -190,6 +195,9 @@ he_status opencl_pointwise_check(const struct opencl_build *b, const struct he_n
 bool opencl_is_pointwise(const struct he_node *node);
 /* "T v7 = ...;" with operands at broadcast indices of @index. */
 void opencl_pointwise_emit(struct opencl_build *b, const struct he_node *node, const char *index);
+/* While is_by_fours: the loads that four elements from @index on, a multiple of 4, do together. */
+void opencl_pointwise_preload(struct opencl_build *b, const struct he_node *node,
+                              const char *index);
 
 /* The whole of a task: segments, views, temporaries. */
 he_status opencl_emit_task(struct opencl_build *b);

@@ -3,11 +3,18 @@
 #include <string.h>
 
 #include "build.h"
+#include "tile.h"
 
 #define LL(x) ((long long)(x))
 
 /* Elements of a row that one lane may keep in registers. */
 #define MOST_KEPT 32
+
+static bool is_kept(const struct opencl_build *b, const struct opencl_rows *rows, int64_t length)
+{
+    return length <= (int64_t)MOST_KEPT * rows->lanes &&
+           (rows->lanes > 1 || opencl_likes_tiles(b->dev));
+}
 
 /* The whole of a softmax whose rows are read once: each lane keeps its elements. */
 static void put_kept_softmax(struct opencl_build *b, const struct opencl_rows *rows, int in,
@@ -58,11 +65,11 @@ static he_status emit_softmax(struct opencl_build *b, const struct he_node *node
     }
     if (!length || !he_shape_count(x))
         return opencl_refuse(node, "an empty tensor");
-    opencl_begin_rows(b, &rows, he_shape_count(x) / length, length);
+    opencl_begin_rows(b, &rows, he_shape_count(x) / length, length, inner > 1);
     in = opencl_read(b, node->inputs[0]);
     opencl_line(b, "const uint base = row / %lldu * %lldu + row %% %lldu;", LL(inner),
                 LL(inner * length), LL(inner));
-    if (rows.is_group && length <= (int64_t)MOST_KEPT * rows.lanes) {
+    if (is_kept(b, &rows, length)) {
         put_kept_softmax(b, &rows, in, length, inner, is_log);
         return opencl_end_rows(b, &rows);
     }
@@ -108,11 +115,56 @@ static void emit_parameter(struct opencl_build *b, const struct he_node *node,
     opencl_line(b, ");");
 }
 
+static void put_inverse(struct opencl_build *b, const struct he_node *node, const struct normal *n)
+{
+    char epsilon[40];
+
+    opencl_line(b, "const float inverse = 1.0f / sqrt(spread / %lld.0f + %s);", LL(n->length),
+                opencl_literal(he_node_float(node, "epsilon", 1e-5f), epsilon));
+}
+
+/* Element i of the row, o of the tensor, of which d is the difference from the mean. */
+static void put_normal(struct opencl_build *b, const struct he_node *node, const struct normal *n)
+{
+    emit_parameter(b, node, n, n->scale, "scale");
+    emit_parameter(b, node, n, n->bias, "bias");
+    opencl_line(b, "const float acc = d * inverse%s%s;",
+                opencl_input(b, node, n->scale) ? " * scale" : "",
+                opencl_input(b, node, n->bias) ? " + bias" : "");
+    opencl_result(b, "o", "acc");
+}
+
+/* The same as below where each lane keeps its elements, so that they are read once. */
+static void put_kept_normal(struct opencl_build *b, const struct he_node *node,
+                            const struct normal *n, const struct opencl_rows *rows, int in)
+{
+    const char *each = "#pragma unroll\nfor (uint k = 0; k < %lldu; k++) {\n"
+                       "const uint i = lane + k * lanes;";
+    int64_t kept = (n->length + rows->lanes - 1) / rows->lanes;
+
+    opencl_line(b, "float v[%lld];", LL(kept));
+    opencl_line(b, each, LL(kept));
+    opencl_line(b, "v[k] = i < %lldu ? X%d(base + i) : 0.0f;\n}", LL(n->length), in);
+    if (n->has_mean) {
+        opencl_line(b, each, LL(kept));
+        opencl_line(b, "mean += v[k];\n}");
+        opencl_join_lanes(b, rows, "mean", "l + r");
+        opencl_line(b, "mean /= %lld.0f;", LL(n->length));
+    }
+    opencl_line(b, each, LL(kept));
+    opencl_line(b, "v[k] = i < %lldu ? v[k] - mean : 0.0f;\nspread += v[k] * v[k];\n}", LL(n->length));
+    opencl_join_lanes(b, rows, "spread", "l + r");
+    put_inverse(b, node, n);
+    opencl_line(b, each, LL(kept));
+    opencl_line(b, "if (i < %lldu) {\nconst uint o = base + i;\nconst float d = v[k];", LL(n->length));
+    put_normal(b, node, n);
+    opencl_line(b, "}\n}");
+}
+
 static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
                              const struct normal *n)
 {
     struct opencl_rows rows;
-    char epsilon[40];
     int in;
 
     if (!n->length || !n->rows)
@@ -120,9 +172,13 @@ static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
     for (uint32_t k = 1; k < node->output_count; k++)
         if (opencl_output(b, node, k))
             return opencl_refuse(node, "its output %u is not done", k);
-    opencl_begin_rows(b, &rows, n->rows, n->length);
+    opencl_begin_rows(b, &rows, n->rows, n->length, false);
     in = opencl_read(b, node->inputs[0]);
     opencl_line(b, "const uint base = row * %lldu;\nfloat mean = 0.0f, spread = 0.0f;", LL(n->length));
+    if (is_kept(b, &rows, n->length)) {
+        put_kept_normal(b, node, n, &rows, in);
+        return opencl_end_rows(b, &rows);
+    }
     if (n->has_mean) {
         opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) mean += X%d(base + i);",
                     LL(n->length), in);
@@ -132,16 +188,11 @@ static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
     opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) {", LL(n->length));
     opencl_line(b, "const float d = X%d(base + i) - mean;\nspread += d * d;\n}", in);
     opencl_join_lanes(b, &rows, "spread", "l + r");
-    opencl_line(b, "const float inverse = 1.0f / sqrt(spread / %lld.0f + %s);", LL(n->length),
-                opencl_literal(he_node_float(node, "epsilon", 1e-5f), epsilon));
+    put_inverse(b, node, n);
     opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) {\nconst uint o = base + i;",
                 LL(n->length));
-    emit_parameter(b, node, n, n->scale, "scale");
-    emit_parameter(b, node, n, n->bias, "bias");
-    opencl_line(b, "const float acc = (X%d(o) - mean) * inverse%s%s;", in,
-                opencl_input(b, node, n->scale) ? " * scale" : "",
-                opencl_input(b, node, n->bias) ? " + bias" : "");
-    opencl_result(b, "o", "acc");
+    opencl_line(b, "const float d = X%d(o) - mean;", in);
+    put_normal(b, node, n);
     opencl_line(b, "}");
     return opencl_end_rows(b, &rows);
 }

@@ -243,11 +243,50 @@ static bool literal_of(const struct he_value *value, char *out)
     return true;
 }
 
+/* What operand @k broadcasts as. */
+static struct he_shape operand_shape(const struct opencl_build *b, const struct he_node *node,
+                                     uint32_t k)
+{
+    struct he_shape shape = opencl_input(b, node, k)->shape;
+
+    if (opencl_is(node, "BatchNormalization") && k > 0) {
+        shape.dims[0] = he_shape_count(&shape);
+        shape.rank = b->shape->rank > 1 ? b->shape->rank - 1 : 1;
+        for (uint32_t d = 1; d < shape.rank; d++)
+            shape.dims[d] = 1;
+    }
+    return shape;
+}
+
+/* What an operand has for four neighbours of the output, the first at a multiple of 4. */
+enum reach { FOUR, ONE, ANY };
+
+static enum reach reach_of(const struct he_shape *out, const struct he_shape *in)
+{
+    int64_t run = 1;
+    bool has_kind = false, is_broadcast = false;
+
+    for (uint32_t back = 0; back < out->rank; back++) {
+        int64_t dim = out->dims[out->rank - 1 - back];
+        int64_t mine = back < in->rank ? in->dims[in->rank - 1 - back] : 1;
+
+        if (dim == 1)
+            continue;
+        if (has_kind && is_broadcast != (mine == 1)) /* the innermost run ends within four? */
+            return run % 4 ? ANY : is_broadcast ? ONE : FOUR;
+        is_broadcast = mine == 1;
+        has_kind = true;
+        run *= dim;
+    }
+    return is_broadcast ? ONE : FOUR; /* four beyond the end are never asked for */
+}
+
 static void load_operand(struct opencl_build *b, const struct he_node *node, uint32_t k,
                          const char *index, char *name)
 {
     const struct he_value *value = opencl_input(b, node, k);
     struct he_shape shape;
+    enum reach reach;
 
     if (is_in_register(b, node, node->inputs[k])) {
         snprintf(name, 40, "v%u", node->inputs[k]);
@@ -261,18 +300,48 @@ static void load_operand(struct opencl_build *b, const struct he_node *node, uin
         }
         return;
     }
-    shape = value->shape;
-    if (opencl_is(node, "BatchNormalization") && k > 0) {
-        shape.rank = b->shape->rank > 1 ? b->shape->rank - 1 : 1;
-        shape.dims[0] = he_shape_count(&value->shape);
-        for (uint32_t d = 1; d < shape.rank; d++)
-            shape.dims[d] = 1;
+    shape = operand_shape(b, node, k);
+    reach = b->is_by_fours ? reach_of(b->shape, &shape) : ANY;
+    if (reach != ANY) { /* opencl_pointwise_preload() did */
+        snprintf(name, 40, reach == ONE ? "q%u_%u" : "q%u_%u[k]", node->outputs[0], k);
+        return;
     }
     snprintf(name, 40, "a%u_%u", node->outputs[0], k);
     opencl_text_printf(&b->body, "const %s %s = X%d(", opencl_type(b, value->dtype), name,
                        opencl_read(b, node->inputs[k]));
     opencl_broadcast_index(b, b->shape, &shape, index);
     opencl_line(b, ");");
+}
+
+void opencl_pointwise_preload(struct opencl_build *b, const struct he_node *node, const char *index)
+{
+    for (uint32_t k = 0; k < node->input_count && k < OPERANDS_MAX; k++) {
+        const struct he_value *value = opencl_input(b, node, k);
+        struct he_shape shape;
+        const char *type;
+        enum reach reach;
+        char literal[40];
+        int x;
+
+        if (!value || is_in_register(b, node, node->inputs[k]) || literal_of(value, literal))
+            continue;
+        shape = operand_shape(b, node, k);
+        reach = reach_of(b->shape, &shape);
+        if (reach == ANY)
+            continue;
+        type = opencl_type(b, value->dtype);
+        x = opencl_read(b, node->inputs[k]);
+        if (reach == ONE)
+            opencl_text_printf(&b->body, "const %s q%u_%u = X%d(", type, node->outputs[0], k, x);
+        else
+            opencl_text_printf(&b->body, "const %s4 p%u_%u = V%d(", type, node->outputs[0], k, x);
+        opencl_broadcast_index(b, b->shape, &shape, index);
+        opencl_line(b, ");");
+        if (reach == FOUR)
+            opencl_line(b, "const %s q%u_%u[4] = { p%u_%u.x, p%u_%u.y, p%u_%u.z, p%u_%u.w };", type,
+                        node->outputs[0], k, node->outputs[0], k, node->outputs[0], k,
+                        node->outputs[0], k, node->outputs[0], k);
+    }
 }
 
 static void expand(struct opencl_build *b, const char *text, const struct operands *operands,

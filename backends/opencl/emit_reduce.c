@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reductions along any axes, the global pools among them, and ArgMax, ArgMin. */
+/*
+ * Reductions along any axes, the global pools among them, and ArgMax, ArgMin. Where there are too few
+ * rows for a GPU, they are cut into parts, which a second kernel joins.
+ */
+#include <stdio.h>
 #include <string.h>
 
 #include "build.h"
+#include "tile.h"
 
 #define LL(x) ((long long)(x))
+
+/* A GPU: work-items that fill a unit, elements a work-item loads at once, and parts of a row at most. */
+#define FULL_UNIT 4096
+#define AT_ONCE 4u
+#define MOST_PARTS 1024
 
 struct reduction {
     const char *op;
@@ -72,6 +82,10 @@ struct walk {
     int64_t kept_dims[HE_MAX_RANK], kept_strides[HE_MAX_RANK];
     int64_t gone_dims[HE_MAX_RANK], gone_strides[HE_MAX_RANK];
     int64_t rows, length;
+    bool is_across; /* neighbours in memory are in different rows */
+    /* Rows are cut into parts of @chunk elements, all of which have a row in the kernel: part * rows
+     * + row. One part, the whole length: they are not. */
+    int64_t parts, chunk;
 };
 
 static void plan_walk(const struct he_shape *shape, const bool *reduced, struct walk *w)
@@ -85,21 +99,94 @@ static void plan_walk(const struct he_shape *shape, const bool *reduced, struct 
             w->gone_dims[w->gone] = shape->dims[d];
             w->gone_strides[w->gone++] = strides[d];
             w->length *= shape->dims[d];
+            if (shape->dims[d] > 1)
+                w->is_across = false;
         } else {
             w->kept_dims[w->kept] = shape->dims[d];
             w->kept_strides[w->kept++] = strides[d];
             w->rows *= shape->dims[d];
+            if (shape->dims[d] > 1)
+                w->is_across = true;
         }
     }
+    w->parts = 1;
+    w->chunk = w->length;
+}
+
+/* Rows that do not fill the device with work are cut into parts; @rows is how they are shared uncut. */
+static void plan_parts(const struct opencl_build *b, const struct opencl_rows *rows, struct walk *w)
+{
+    int64_t group = (int64_t)rows->lanes * rows->each, groups = (w->rows + rows->each - 1) / rows->each;
+    int64_t wanted = (int64_t)b->dev->found->units * FULL_UNIT / (group * groups);
+    int64_t most = w->length / ((int64_t)rows->lanes * 16);
+
+    if (!opencl_likes_tiles(b->dev) || rows->lanes == 1)
+        return;
+    w->parts = wanted < most ? wanted : most;
+    if (w->parts > MOST_PARTS)
+        w->parts = MOST_PARTS;
+    if (w->parts < 2) {
+        w->parts = 1;
+        return;
+    }
+    w->chunk = (w->length + w->parts - 1) / w->parts;
+    w->parts = (w->length + w->chunk - 1) / w->chunk;
 }
 
 /* for (...) { v = element; @step } */
 static void emit_loop(struct opencl_build *b, const struct walk *w, int x, const char *type,
                       const char *step)
 {
-    opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) {", LL(w->length));
+    opencl_line(b, "{\nuint i = begin + lane;");
+    if (opencl_likes_tiles(b->dev)) { /* some loads under way before the first is waited for */
+        opencl_line(b, "for (; i + %uu * lanes < end; i += %uu * lanes) {\n%s some[%u];", AT_ONCE - 1,
+                    AT_ONCE, type, AT_ONCE);
+        opencl_line(b, "#pragma unroll\nfor (uint k = 0; k < %uu; k++) {", AT_ONCE);
+        opencl_line(b, "const uint j = i + k * lanes;");
+        opencl_offset(b, "at", "j", w->gone, w->gone_dims, w->gone_strides, 0);
+        opencl_line(b, "some[k] = X%d(base + at);\n}", x);
+        opencl_line(b, "#pragma unroll\nfor (uint k = 0; k < %uu; k++) {", AT_ONCE);
+        opencl_line(b, "const %s v = some[k];\n%s\n}\n}", type, step);
+    }
+    opencl_line(b, "for (; i < end; i += lanes) {");
     opencl_offset(b, "at", "i", w->gone, w->gone_dims, w->gone_strides, 0);
-    opencl_line(b, "const %s v = X%d(base + at);\n%s\n}", type, x, step);
+    opencl_line(b, "const %s v = X%d(base + at);\n%s\n}\n}", type, x, step);
+}
+
+/* base, begin, end of a row, or of a part of one. */
+static void emit_place(struct opencl_build *b, const struct walk *w)
+{
+    if (w->parts == 1) {
+        opencl_offset(b, "base", "row", w->kept, w->kept_dims, w->kept_strides, 0);
+        opencl_line(b, "const uint begin = 0u, end = %lldu;", LL(w->length));
+        return;
+    }
+    opencl_line(b, "const uint line = row %% %lldu, begin = row / %lldu * %lldu;", LL(w->rows),
+                LL(w->rows), LL(w->chunk));
+    opencl_line(b, "const uint end = min(begin + %lldu, %lldu);", LL(w->chunk), LL(w->length));
+    opencl_offset(b, "base", "line", w->kept, w->kept_dims, w->kept_strides, 0);
+}
+
+/* The second pass over parts: @partial has part * rows + row. */
+static he_status join_parts(struct opencl_build *b, const struct walk *w, const struct reduction *r,
+                            size_t partial)
+{
+    struct walk all = { .kept = 1, .kept_dims = { w->rows }, .kept_strides = { 1 }, .gone = 1,
+                        .gone_dims = { w->parts }, .gone_strides = { w->rows }, .rows = w->rows,
+                        .length = w->parts, .parts = 1, .chunk = w->parts };
+    struct opencl_rows rows;
+    char step[96];
+
+    opencl_begin_rows(b, &rows, w->rows, w->parts, w->rows > 1);
+    emit_place(b, &all);
+    opencl_line(b, "float acc = %s;", r->start);
+    snprintf(step, sizeof step, "const float l = acc, r = v; acc = %s;", r->join);
+    emit_loop(b, &all, opencl_use_scratch(b, partial, false), "float", step);
+    opencl_join_lanes(b, &rows, "acc", r->join);
+    opencl_line(b, "const uint length = %lldu;\nif (lane == 0u) {", LL(w->length));
+    opencl_result(b, "row", r->end ? r->end : "acc");
+    opencl_line(b, "}");
+    return opencl_end_rows(b, &rows);
 }
 
 static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
@@ -110,6 +197,8 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
     const char *type, *start, *each;
     struct opencl_rows rows;
     struct walk w;
+    size_t partial = 0;
+    he_status status;
     int operand;
 
     while (!opencl_is(node, r->op))
@@ -125,9 +214,15 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
     if (w.length == 0 && !is_float)
         return opencl_refuse(node, "a reduction of nothing");
     /* Lanes meet in float: integers are summed by one work-item. */
-    opencl_begin_rows(b, &rows, w.rows, is_float ? w.length : 1);
+    opencl_begin_rows(b, &rows, w.rows, is_float ? w.length : 1, w.is_across);
+    if (is_float && strcmp(r->op, "ReduceLogSumExp") != 0)
+        plan_parts(b, &rows, &w);
+    if (w.parts > 1) {
+        opencl_begin_rows(b, &rows, w.rows * w.parts, w.chunk, w.is_across);
+        partial = opencl_scratch(b, w.rows * w.parts);
+    }
     operand = opencl_read(b, node->inputs[0]);
-    opencl_offset(b, "base", "row", w.kept, w.kept_dims, w.kept_strides, 0);
+    emit_place(b, &w);
     start = r->start;
     each = r->step;
     if (!is_float && strcmp(r->op, "ReduceMax") == 0)
@@ -148,6 +243,11 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
     }
     emit_loop(b, &w, operand, type, each);
     opencl_join_lanes(b, &rows, "acc", r->join);
+    if (w.parts > 1) {
+        opencl_line(b, "if (lane == 0u) x%d[row] = acc;", opencl_use_scratch(b, partial, true));
+        status = opencl_end_rows(b, &rows);
+        return status == HE_OK ? join_parts(b, &w, r, partial) : status;
+    }
     opencl_line(b, "const uint length = %lldu;\nif (lane == 0u) {", LL(w.length));
     opencl_result(b, "row", r->end ? r->end : "acc");
     opencl_line(b, "}");

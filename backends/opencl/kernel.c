@@ -278,6 +278,31 @@ static const struct storage *storage_of(enum he_dtype dtype)
     return dtype == HE_FLOAT16 ? &half : dtype == HE_BFLOAT16 ? &bfloat : &plain;
 }
 
+/* V and W of build.h. */
+static void put_fours(struct opencl_build *b, struct opencl_text *text, uint32_t k)
+{
+    const struct opencl_operand *operand = &b->operands[k];
+    const char *type = opencl_type(b, operand->dtype);
+
+    opencl_text_printf(text, "#undef V%u\n#define V%u(e) ", k, k);
+    if (operand->dtype == HE_FLOAT16)
+        opencl_text_printf(text, "vloada_half4(0, x%u + (e))\n", k);
+    else if (operand->dtype == HE_BFLOAT16)
+        opencl_text_printf(text, "as_float4(convert_uint4(*(__global const ushort4 *)(x%u + (e))) << 16)\n", k);
+    else
+        opencl_text_printf(text, "(*(__global const %s4 *)(x%u + (e)))\n", type, k);
+    if (!operand->is_written)
+        return;
+    opencl_text_printf(text, "#undef W%u\n#define W%u(e, v) ", k, k);
+    if (operand->dtype == HE_FLOAT16)
+        opencl_text_printf(text, "vstorea_half4_rte(v, 0, x%u + (e))\n", k);
+    else if (operand->dtype == HE_BFLOAT16)
+        opencl_text_printf(text, "*(__global ushort4 *)(x%u + (e)) = (ushort4)(to_bfloat((v).x), "
+                                 "to_bfloat((v).y), to_bfloat((v).z), to_bfloat((v).w))\n", k);
+    else
+        opencl_text_printf(text, "*(__global %s4 *)(x%u + (e)) = (v)\n", type, k);
+}
+
 /* The macros of build.h. Each kernel of a program defines them anew. */
 static void put_macros(struct opencl_build *b, struct opencl_text *text, uint32_t k)
 {
@@ -292,6 +317,7 @@ static void put_macros(struct opencl_build *b, struct opencl_text *text, uint32_
         opencl_text_printf(text, "#undef P%u\n#define P%u(p, e, v) %s\n", k, k, s->store);
         opencl_text_printf(text, "#undef S%u\n#define S%u(e, v) P%u(x%u, e, v)\n", k, k, k, k);
     }
+    put_fours(b, text, k);
     if (!opencl_is_float(operand->dtype))
         return;
     opencl_text_printf(text, "#undef L%u_4\n#define L%u_4(p) %s\n", k, k, s->load_4);

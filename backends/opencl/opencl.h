@@ -13,7 +13,8 @@
  *     instance.c   a program tied to memory; launching
  *     build.c      a task's segments, each a kernel or more
  *     kernel.c     what emitters write a kernel with: operands, lines
- *     walk.c       work-items over elements, rows, broadcasts
+ *     walk.c       work-items over elements, broadcasts
+ *     rows.c       rows shared by lanes
  *     value.c      types and constants of the graph
  *     text.c       growing text
  *     variants.c   the ways of doing a task, for measuring

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How work-items walk tensors: one element each, rows shared by lanes, and the arithmetic from an
- * element's number to its place in a broadcast or strided one.
+ * How work-items walk tensors: one element each (rows shared by lanes are in rows.c), and the
+ * arithmetic from an element's number to its place in a broadcast or strided one.
  */
 #include "build.h"
 
 #define WORK_ITEMS 64
-/* Rows that need more lanes to be read as fast as memory gives them. */
-#define LONG_ROW 2048
-#define LONG_LANES 256
+#define GROUP 256 /* of a GPU, whose units hold a limited count of groups */
 
 /* Runs of dimensions that are either all broadcast or all not become one. */
 void opencl_broadcast_index(struct opencl_build *b, const struct he_shape *out,
@@ -82,54 +80,20 @@ void opencl_offset(struct opencl_build *b, const char *name, const char *index, 
     opencl_line(b, ";");
 }
 
+static size_t each_group(const struct opencl_build *b)
+{
+    return b->dev->found->is_cpu || b->dev->found->group_items < GROUP ? WORK_ITEMS : GROUP;
+}
+
 void opencl_begin_each(struct opencl_build *b, int64_t count)
 {
     opencl_begin(b);
     opencl_line(b, "uint o = (uint)get_global_id(0);");
-    if (count % WORK_ITEMS)
+    if (count % (int64_t)each_group(b))
         opencl_line(b, "if (o >= %lluu) return;", (unsigned long long)count);
 }
 
 he_status opencl_end_each(struct opencl_build *b, int64_t count)
 {
-    return opencl_end(b, 1, &(size_t){ (size_t)count }, &(size_t){ WORK_ITEMS });
-}
-
-void opencl_begin_rows(struct opencl_build *b, struct opencl_rows *rows, int64_t count,
-                       int64_t length)
-{
-    rows->count = count;
-    rows->is_group = length >= 256;
-    rows->lanes = !rows->is_group                                                 ? 1
-                  : length >= LONG_ROW && b->dev->found->group_items >= LONG_LANES ? LONG_LANES
-                                                                                   : WORK_ITEMS;
-    opencl_begin(b);
-    if (rows->is_group) {
-        opencl_line(b, "__local float shared[%u];", rows->lanes);
-        opencl_line(b, "const uint row = (uint)get_group_id(0), lane = (uint)get_local_id(0);");
-        opencl_line(b, "const uint lanes = %uu;", rows->lanes);
-        return;
-    }
-    opencl_line(b, "const uint row = (uint)get_global_id(0), lane = 0u, lanes = 1u;");
-    if (count % WORK_ITEMS)
-        opencl_line(b, "if (row >= %lluu) return;", (unsigned long long)count);
-}
-
-void opencl_join_lanes(struct opencl_build *b, const struct opencl_rows *rows, const char *name,
-                       const char *join)
-{
-    if (!rows->is_group)
-        return;
-    opencl_line(b, "shared[lane] = %s;\nbarrier(CLK_LOCAL_MEM_FENCE);", name);
-    opencl_line(b, "for (uint h = %uu; h > 0u; h >>= 1) {", rows->lanes / 2);
-    opencl_line(b, "if (lane < h) { const float l = shared[lane], r = shared[lane + h];");
-    opencl_line(b, "shared[lane] = %s; }\nbarrier(CLK_LOCAL_MEM_FENCE);\n}", join);
-    opencl_line(b, "%s = shared[0];\nbarrier(CLK_LOCAL_MEM_FENCE);", name);
-}
-
-he_status opencl_end_rows(struct opencl_build *b, const struct opencl_rows *rows)
-{
-    size_t items = (size_t)rows->count * rows->lanes;
-
-    return opencl_end(b, 1, &items, &(size_t){ rows->is_group ? rows->lanes : WORK_ITEMS });
+    return opencl_end(b, 1, &(size_t){ (size_t)count }, &(size_t){ each_group(b) });
 }

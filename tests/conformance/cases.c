@@ -452,6 +452,55 @@ static void make_reduce(struct test_graph *t)
     }
 }
 
+/* Rows and columns of lengths that are shared in every way: by few lanes, by groups, in parts. */
+static void make_reduce_long(struct test_graph *t)
+{
+    static const char *const ops[] = { "ReduceMean", "ReduceMax", "ReduceL2", "ReduceLogSumExp" };
+    int64_t lengths[] = { between(t, 5, 9), between(t, 17, 70), between(t, 190, 1100),
+                          between(t, 9000, 20000) };
+
+    for (int k = 0; k < 4; k++) {
+        int64_t length = lengths[k], rows = k < 3 ? between(t, 1, 70) : between(t, 1, 5);
+        bool is_first = between(t, 0, 1);
+        uint32_t x = input(t, is_first ? SHAPE(length, rows) : SHAPE(rows, length)), n;
+
+        n = ADD(t, ops[between(t, 0, 3)], x);
+        build_ints(t->graph, n, "axes", 1, (int64_t[]){ !is_first });
+        give(t, done(t, n));
+        n = ADD(t, "Softmax", x);
+        build_int(t->graph, n, "axis", !is_first);
+        give(t, done(t, n));
+    }
+    give(t, done(t, ADD(t, "ReduceSum", input(t, SHAPE(between(t, 3, 5), 31, 67, 5)))));
+}
+
+/* More than a few elements, so that they are done by fours where operands allow. */
+static void make_fours(struct test_graph *t)
+{
+    int64_t inner = between(t, 0, 1) ? 8 : between(t, 5, 11), rows = between(t, 300, 350);
+    uint32_t x = input(t, SHAPE(3, rows, inner)), y = x;
+
+    y = done(t, ADD(t, "Add", y, input(t, SHAPE(inner))));
+    y = done(t, ADD(t, "Mul", y, input(t, SHAPE(rows, 1))));
+    y = done(t, ADD(t, "Max", y, input(t, SHAPE(3, 1, inner)), x));
+    give(t, y);
+    y = done(t, ADD(t, "Less", y, constant(t, SHAPE(3, rows, inner), -1, 1)));
+    give(t, done(t, ADD(t, "Where", y, x, input(t, SHAPE(1)))));
+}
+
+static void make_norms_long(struct test_graph *t)
+{
+    int64_t length = between(t, 300, 3000), channels = between(t, 2, 4);
+    uint32_t n = ADD(t, "LayerNormalization", input(t, SHAPE(between(t, 1, 9), length)),
+                     input(t, SHAPE(length)), input(t, SHAPE(length)));
+
+    build_int(t->graph, n, "axis", -1);
+    give(t, done(t, n));
+    n = ADD(t, "InstanceNormalization", input(t, SHAPE(2, channels, between(t, 9, 200), 171)),
+            input(t, SHAPE(channels)), input(t, SHAPE(channels)));
+    give(t, done(t, n));
+}
+
 static void make_norms(struct test_graph *t)
 {
     int64_t channels = between(t, 2, 6), width = between(t, 0, 1) ? 300 : between(t, 3, 9);
@@ -725,6 +774,9 @@ const struct test_case test_cases[] = {
     { "softmax", make_softmax },
     { "reduce", make_reduce },
     { "norms", make_norms },
+    { "reduce_long", make_reduce_long },
+    { "norms_long", make_norms_long },
+    { "fours", make_fours },
     { "transpose", make_transpose },
     { "transpose_tiles", make_transpose_tiles },
     { "parts", make_parts },
