@@ -108,6 +108,16 @@ static struct opencl_units plan_units(const struct opencl_box *box, uint32_t ele
     return u;
 }
 
+int64_t opencl_join_run(int64_t run, uint32_t element_bytes, const char **type)
+{
+    int64_t by = 16 / element_bytes;
+
+    while (run % by)
+        by /= 2;
+    *type = by * element_bytes == 16 ? "uint4" : opencl_bits_type((size_t)by * element_bytes);
+    return by;
+}
+
 /* Units one by one: work-items that are neighbours move what are neighbours in the target. */
 static he_status move_units(struct opencl_build *b, const struct opencl_units *u)
 {

@@ -15,6 +15,9 @@ struct opencl_box {
 he_status opencl_move_box(struct opencl_build *b, uint32_t from, uint32_t to,
                           const struct opencl_box *box);
 
+/* How many neighbours of a run of @run, at multiples of it, may be moved as one unit; its type. */
+int64_t opencl_join_run(int64_t run, uint32_t element_bytes, const char **type);
+
 /* A box after folding, in units of 1 to 16 bytes; dimensions by falling step in the target. */
 struct opencl_units {
     struct opencl_box box;

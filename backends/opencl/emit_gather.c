@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gather and GatherElements. An index outside is taken to the nearest one inside: no kernel may read
  * where it should not. */
-#include "build.h"
+#include "box.h"
 
 #define LL(x) ((long long)(x))
 
@@ -31,22 +31,31 @@ static he_status emit_gather(struct opencl_build *b, const struct he_node *node)
     int64_t inner, index_count, count = he_shape_count(&opencl_output(b, node, 0)->shape);
     const struct he_value *x = opencl_input(b, node, 0);
     int in, indices, out;
+    const char *type;
     uint32_t axis;
+    int64_t by;
     he_status status = read_nodes(b, node, &axis);
 
     if (status != HE_OK || !count)
         return status;
+    if (!opencl_bits_type(he_dtype_bits(x->dtype) / 8))
+        return opencl_refuse(node, "type %s is not done", he_dtype_name(x->dtype));
     inner = opencl_product(&x->shape, axis + 1, x->shape.rank);
     index_count = he_shape_count(&opencl_input(b, node, 1)->shape);
+    by = opencl_join_run(inner, he_dtype_bits(x->dtype) / 8, &type);
+    inner /= by;
+    count /= by;
     opencl_begin_each(b, count);
     in = opencl_read_bits(b, node->inputs[0]);
     indices = opencl_read(b, node->inputs[1]);
     out = opencl_write_bits(b, node->outputs[0]);
+    opencl_line(b, "__global const %s *restrict in = (__global const %s *)x%d;", type, type, in);
+    opencl_line(b, "__global %s *restrict out = (__global %s *)x%d;", type, type, out);
     opencl_line(b, "const uint i = o %% %lldu, j = o / %lldu %% %lldu, a = o / %lldu;", LL(inner),
                 LL(inner), LL(index_count), LL(inner * index_count));
     emit_index(b, indices, "j", x->shape.dims[axis]);
-    opencl_line(b, "S%d(o, X%d((a * %lldu + (uint)k) * %lldu + i));", out, in,
-                LL(x->shape.dims[axis]), LL(inner));
+    opencl_line(b, "out[o] = in[(a * %lldu + (uint)k) * %lldu + i];", LL(x->shape.dims[axis]),
+                LL(inner));
     return opencl_end_each(b, count);
 }
 

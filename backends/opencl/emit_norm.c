@@ -9,6 +9,9 @@
 
 /* Elements of a row that one lane may keep in registers. */
 #define MOST_KEPT 32
+/* Long rows that are too few for a GPU are cut into parts of at least so many elements. */
+#define PART 4096
+#define MOST_PARTS 1024
 
 static bool is_kept(const struct opencl_build *b, const struct opencl_rows *rows, int64_t length)
 {
@@ -41,6 +44,82 @@ static void put_kept_softmax(struct opencl_build *b, const struct opencl_rows *r
     opencl_line(b, "}\n}");
 }
 
+/* --- Rows in parts: one kernel for each part's share of what is known of a row, one to write --- */
+
+struct parts {
+    int64_t count, chunk, rows, length;
+};
+
+static bool plan_parts(const struct opencl_build *b, const struct opencl_rows *rows, int64_t length,
+                       struct parts *p)
+{
+    if (!opencl_likes_tiles(b->dev) || rows->is_across || rows->each > 1 ||
+        rows->count >= 2 * (int64_t)b->dev->found->units || length < 4 * PART)
+        return false;
+    p->rows = rows->count;
+    p->length = length;
+    p->chunk = length / MOST_PARTS > PART ? length / MOST_PARTS + 1 : PART;
+    p->count = (length + p->chunk - 1) / p->chunk;
+    return true;
+}
+
+/* A group for each part: line is its row; its elements are begin to end of it, at base. */
+static void begin_parts(struct opencl_build *b, const struct parts *p, struct opencl_rows *rows)
+{
+    opencl_begin_rows(b, rows, p->rows * p->count, p->chunk, false);
+    opencl_line(b, "const uint line = row / %lldu, begin = row %% %lldu * %lldu;", LL(p->count),
+                LL(p->count), LL(p->chunk));
+    opencl_line(b, "const uint end = min(begin + %lldu, %lldu), base = line * %lldu;", LL(p->chunk),
+                LL(p->length), LL(p->length));
+}
+
+#define FOR_PART "#pragma unroll 4\nfor (uint i = begin + lane; i < end; i += lanes)"
+
+static he_status emit_softmax_parts(struct opencl_build *b, const struct he_node *node,
+                                    const struct parts *p, bool is_log)
+{
+    size_t tops = opencl_scratch(b, p->rows * p->count), sums = opencl_scratch(b, p->rows * p->count);
+    struct opencl_rows rows;
+    int in, top, sum;
+    he_status status;
+
+    begin_parts(b, p, &rows);
+    in = opencl_read(b, node->inputs[0]);
+    opencl_line(b, "float top = -INFINITY, sum = 0.0f;");
+    opencl_line(b, FOR_PART " top = fmax(top, X%d(base + i));", in);
+    opencl_join_lanes(b, &rows, "top", "fmax(l, r)");
+    /* A part may be masked as a whole where the row is not. */
+    opencl_line(b, "const float from = top == -INFINITY ? 0.0f : top;");
+    opencl_line(b, FOR_PART " sum += exp(X%d(base + i) - from);", in);
+    opencl_join_lanes(b, &rows, "sum", "l + r");
+    top = opencl_use_scratch(b, tops, true);
+    sum = opencl_use_scratch(b, sums, true);
+    opencl_line(b, "if (lane == 0u) { x%d[row] = top; x%d[row] = sum; }", top, sum);
+    status = opencl_end_rows(b, &rows);
+    if (status != HE_OK)
+        return status;
+
+    begin_parts(b, p, &rows);
+    in = opencl_read(b, node->inputs[0]);
+    top = opencl_use_scratch(b, tops, false);
+    sum = opencl_use_scratch(b, sums, false);
+    opencl_line(b, "float top = -INFINITY, sum = 0.0f;");
+    opencl_line(b, "for (uint p = lane; p < %lldu; p += lanes) top = fmax(top, x%d[line * %lldu + p]);",
+                LL(p->count), top, LL(p->count));
+    opencl_join_lanes(b, &rows, "top", "fmax(l, r)");
+    opencl_line(b, "for (uint p = lane; p < %lldu; p += lanes)", LL(p->count));
+    opencl_line(b, "sum += x%d[line * %lldu + p] * exp(x%d[line * %lldu + p] - top);", sum,
+                LL(p->count), top, LL(p->count));
+    opencl_join_lanes(b, &rows, "sum", "l + r");
+    opencl_line(b, is_log ? "sum = log(sum);" : "sum = 1.0f / sum;");
+    opencl_line(b, FOR_PART " {\nconst uint o = base + i;");
+    opencl_line(b, is_log ? "const float acc = X%d(o) - top - sum;"
+                          : "const float acc = exp(X%d(o) - top) * sum;", in);
+    opencl_result(b, "o", "acc");
+    opencl_line(b, "}");
+    return opencl_end_rows(b, &rows);
+}
+
 static he_status emit_softmax(struct opencl_build *b, const struct he_node *node)
 {
     const struct he_shape *x = &opencl_input(b, node, 0)->shape;
@@ -48,6 +127,7 @@ static he_status emit_softmax(struct opencl_build *b, const struct he_node *node
     int64_t axis = he_node_int(node, "axis", node->opset < 13 ? 1 : -1), length, inner;
     he_status status = opencl_need_float(b, node);
     struct opencl_rows rows;
+    struct parts parts;
     int in;
 
     if (status != HE_OK)
@@ -66,6 +146,8 @@ static he_status emit_softmax(struct opencl_build *b, const struct he_node *node
     if (!length || !he_shape_count(x))
         return opencl_refuse(node, "an empty tensor");
     opencl_begin_rows(b, &rows, he_shape_count(x) / length, length, inner > 1);
+    if (!is_kept(b, &rows, length) && plan_parts(b, &rows, length, &parts))
+        return emit_softmax_parts(b, node, &parts, is_log);
     in = opencl_read(b, node->inputs[0]);
     opencl_line(b, "const uint base = row / %lldu * %lldu + row %% %lldu;", LL(inner),
                 LL(inner * length), LL(inner));
@@ -161,10 +243,64 @@ static void put_kept_normal(struct opencl_build *b, const struct he_node *node,
     opencl_line(b, "}\n}");
 }
 
+/* Parts' means and squares join as those of samples do (Chan, Golub, LeVeque 1979). */
+static he_status emit_normal_parts(struct opencl_build *b, const struct he_node *node,
+                                   const struct normal *n, const struct parts *p)
+{
+    size_t means = opencl_scratch(b, p->rows * p->count);
+    size_t spreads = opencl_scratch(b, p->rows * p->count);
+    struct opencl_rows rows;
+    int in, mean, spread;
+    he_status status;
+
+    begin_parts(b, p, &rows);
+    in = opencl_read(b, node->inputs[0]);
+    opencl_line(b, "float mean = 0.0f, spread = 0.0f;");
+    if (n->has_mean) {
+        opencl_line(b, FOR_PART " mean += X%d(base + i);", in);
+        opencl_join_lanes(b, &rows, "mean", "l + r");
+        opencl_line(b, "mean /= (float)(end - begin);");
+    }
+    opencl_line(b, FOR_PART " { const float d = X%d(base + i) - mean; spread += d * d; }", in);
+    opencl_join_lanes(b, &rows, "spread", "l + r");
+    mean = opencl_use_scratch(b, means, true);
+    spread = opencl_use_scratch(b, spreads, true);
+    opencl_line(b, "if (lane == 0u) { x%d[row] = mean; x%d[row] = spread; }", mean, spread);
+    status = opencl_end_rows(b, &rows);
+    if (status != HE_OK)
+        return status;
+
+    begin_parts(b, p, &rows);
+    in = opencl_read(b, node->inputs[0]);
+    mean = opencl_use_scratch(b, means, false);
+    spread = opencl_use_scratch(b, spreads, false);
+    opencl_line(b, "float mean = 0.0f, spread = 0.0f;");
+    for (int pass = n->has_mean ? 0 : 1; pass < 2; pass++) {
+        opencl_line(b, "for (uint p = lane; p < %lldu; p += lanes) {", LL(p->count));
+        opencl_line(b, "const float size = (float)min(%lldu, %lldu - p * %lldu);", LL(p->chunk),
+                    LL(p->length), LL(p->chunk));
+        opencl_line(b, "const float m = x%d[line * %lldu + p];", mean, LL(p->count));
+        if (pass == 0)
+            opencl_line(b, "mean += size * m;\n}");
+        else
+            opencl_line(b, "spread += size * (m - mean) * (m - mean) + x%d[line * %lldu + p];\n}",
+                        spread, LL(p->count));
+        opencl_join_lanes(b, &rows, pass == 0 ? "mean" : "spread", "l + r");
+        if (pass == 0)
+            opencl_line(b, "mean /= %lld.0f;", LL(p->length));
+    }
+    put_inverse(b, node, n);
+    opencl_line(b, FOR_PART " {\nconst uint o = base + i;\nconst float d = X%d(o) - mean;", in);
+    put_normal(b, node, n);
+    opencl_line(b, "}");
+    return opencl_end_rows(b, &rows);
+}
+
 static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
                              const struct normal *n)
 {
     struct opencl_rows rows;
+    struct parts parts;
     int in;
 
     if (!n->length || !n->rows)
@@ -173,6 +309,8 @@ static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
         if (opencl_output(b, node, k))
             return opencl_refuse(node, "its output %u is not done", k);
     opencl_begin_rows(b, &rows, n->rows, n->length, false);
+    if (!is_kept(b, &rows, n->length) && plan_parts(b, &rows, n->length, &parts))
+        return emit_normal_parts(b, node, n, &parts);
     in = opencl_read(b, node->inputs[0]);
     opencl_line(b, "const uint base = row * %lldu;\nfloat mean = 0.0f, spread = 0.0f;", LL(n->length));
     if (is_kept(b, &rows, n->length)) {

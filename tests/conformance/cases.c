@@ -488,6 +488,22 @@ static void make_fours(struct test_graph *t)
     give(t, done(t, ADD(t, "Where", y, x, input(t, SHAPE(1)))));
 }
 
+/* Too few rows and too long for anything but parts. */
+static void make_rows_in_parts(struct test_graph *t)
+{
+    int64_t rows = between(t, 1, 2), length = between(t, 33000, 40000);
+    uint32_t x = input(t, SHAPE(rows, length)), n = ADD(t, "Softmax", x);
+
+    build_int(t->graph, n, "axis", -1);
+    give(t, done(t, n));
+    n = ADD(t, "LogSoftmax", x);
+    build_int(t->graph, n, "axis", -1);
+    give(t, done(t, n));
+    x = input(t, SHAPE(1, rows, length));
+    n = ADD(t, "InstanceNormalization", x, input(t, SHAPE(rows)), input(t, SHAPE(rows)));
+    give(t, done(t, n));
+}
+
 static void make_norms_long(struct test_graph *t)
 {
     int64_t length = between(t, 300, 3000), channels = between(t, 2, 4);
@@ -776,6 +792,7 @@ const struct test_case test_cases[] = {
     { "norms", make_norms },
     { "reduce_long", make_reduce_long },
     { "norms_long", make_norms_long },
+    { "rows_in_parts", make_rows_in_parts },
     { "fours", make_fours },
     { "transpose", make_transpose },
     { "transpose_tiles", make_transpose_tiles },
