@@ -6,7 +6,7 @@
  * uses, what was predicted, what was measured (least and median), and the plan's time over that of the best
  * device alone, slice by slice; the median counts.
  *
- *   guard_runs MODEL DEVICE [DEVICE...] [--shape NAME:1x3x224x224]...
+ *   guard_runs MODEL DEVICE[,DEVICE...]... [--shape NAME:1x3x224x224]...
  *
  * Ends with 1 when the plan is slower than the best single device by more than noise.
  */
@@ -23,6 +23,9 @@
 #define MOST_DEVICES 6
 #define SLICES 15
 #define SLICE_NS 30000000u
+/* Slow devices get fewer slices, but so many. */
+#define ENOUGH_NS 6000000000u
+#define LEAST_SLICES 5
 #define GENEROUS 1.25 /* machines that run this are rarely quiet */
 
 static void die(const char *what)
@@ -50,6 +53,7 @@ struct candidate {
 };
 
 static struct he_arena arena;
+static int slice_count;
 
 static void *need(size_t count, size_t size)
 {
@@ -143,15 +147,15 @@ static double median(const double *values)
     double sorted[SLICES];
 
     memcpy(sorted, values, sizeof sorted);
-    qsort(sorted, SLICES, sizeof *sorted, by_value);
-    return sorted[SLICES / 2];
+    qsort(sorted, (size_t)slice_count, sizeof *sorted, by_value);
+    return sorted[slice_count / 2];
 }
 
 static double least(const double *values)
 {
     double least = values[0];
 
-    for (int s = 1; s < SLICES; s++)
+    for (int s = 1; s < slice_count; s++)
         least = values[s] < least ? values[s] : least;
     return least;
 }
@@ -182,7 +186,7 @@ static int report(const char *name, struct candidate *all, int count)
     }
     if (!best || !all[0].is_possible)
         die("no device takes the model alone");
-    for (int s = 0; s < SLICES; s++)
+    for (int s = 0; s < slice_count; s++)
         ratios[s] = all[0].slices[s] / all[best].slices[s];
     ratio = median(ratios);
     printf("| %s | %s | ", name, all[0].devices);
@@ -212,6 +216,40 @@ static struct he_input_shape parse_shape(char *text)
     return shape;
 }
 
+/* Slices of all candidates in turns. */
+static void run_slices(struct candidate *all, int count)
+{
+    uint64_t start_ns = he_now_ns();
+
+    while (slice_count < SLICES &&
+           (slice_count < LEAST_SLICES || he_now_ns() - start_ns < ENOUGH_NS)) {
+        for (int k = 0; k < count; k++)
+            all[k].slices[slice_count] = all[k].is_possible ? time_slice(&all[k]) : 0;
+        slice_count++;
+    }
+}
+
+/* Adds the devices of @text, which commas part, but for those within brackets. */
+static int add_devices(char *text, struct candidate *all, int count)
+{
+    int depth = 0;
+
+    for (char *at = text;; at++) {
+        bool is_end = !*at;
+
+        depth += (*at == '(') - (*at == ')');
+        if (!is_end && (*at != ',' || depth > 0))
+            continue;
+        *at = '\0';
+        if (count > MOST_DEVICES)
+            die("too many devices");
+        all[count++].devices = text;
+        text = at + 1;
+        if (is_end)
+            return count;
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct candidate all[MOST_DEVICES + 1] = { { .devices = "" } };
@@ -221,25 +259,24 @@ int main(int argc, char **argv)
     struct he_model *model;
     int count = 1, code;
 
-    if (argc < 4)
-        die("usage: guard_runs MODEL DEVICE DEVICE... [--shape NAME:DIMS]");
     for (int k = 2; k < argc; k++) {
         if (strcmp(argv[k], "--shape") == 0 && k + 1 < argc && analyze.shape_count < 8) {
             shapes[analyze.shape_count++] = parse_shape(argv[++k]);
-        } else if (count <= MOST_DEVICES && strlen(line) + strlen(argv[k]) + 2 < sizeof line) {
+        } else if (strlen(line) + strlen(argv[k]) + 2 < sizeof line) {
             strcat(strcat(line, count > 1 ? "," : ""), argv[k]);
-            all[count++].devices = argv[k];
+            count = add_devices(argv[k], all, count);
         }
+    }
+    if (count < 3) {
+        fprintf(stderr, "usage: guard_runs MODEL DEVICE,DEVICE... [--shape NAME:DIMS]\n");
+        return 2;
     }
     all[0].devices = line;
     he_arena_init(&arena, NULL);
     must(he_model_load(argv[1], NULL, &model), argv[1]);
     for (int k = 0; k < count; k++)
         open_candidate(&all[k], model, &analyze);
-    for (int s = 0; s < SLICES; s++) {
-        for (int k = 0; k < count; k++)
-            all[k].slices[s] = all[k].is_possible ? time_slice(&all[k]) : 0;
-    }
+    run_slices(all, count);
     code = report(argv[1], all, count);
     for (int k = 0; k < count; k++)
         close_candidate(&all[k]);

@@ -35,6 +35,9 @@
 #define COLD_SECONDS 600e-6
 #define COLD_COLUMNS 1024
 #define LONGEST_STAY 1024
+/* Between memories one product of some 300 us on a core does, small on the link: many tasks would be
+ * many kernels to build. */
+#define COLD_SIDE_APART 256
 #define LEAST_HAND_OVER 1e-8
 /* As large as the tensors between a net's layers are, and small enough for the second caches. */
 #define FETCH_COLUMNS (1 << 16)
@@ -131,10 +134,10 @@ static void close_trio(struct trio *trio)
 }
 
 /* A chain that goes over HOPS times. */
-static he_status open_trio(const struct pair *pair, const char *op, uint32_t stay, int64_t columns,
-                           struct trio *out)
+static he_status open_trio(const struct pair *pair, const char *op, uint32_t stay, int64_t rows,
+                           int64_t columns, struct trio *out)
 {
-    struct he_probe_shape shape = { op, HOPS * stay, { pair->a, pair->b }, stay, 1, columns };
+    struct he_probe_shape shape = { op, HOPS * stay, { pair->a, pair->b }, stay, rows, columns };
     he_status status;
 
     *out = (struct trio){ NULL, NULL, NULL };
@@ -178,10 +181,10 @@ static he_status note_both(const struct pair *pair, const char *name, double val
 /* Between different memories the link's part is in it too; the least of its latency is taken off
  * where links are applied. */
 static he_status measure_chain(const struct pair *pair, const char *name, const char *op,
-                               uint32_t stay, int64_t columns)
+                               uint32_t stay, int64_t rows, int64_t columns)
 {
     struct trio trio;
-    he_status status = open_trio(pair, op, stay, columns, &trio);
+    he_status status = open_trio(pair, op, stay, rows, columns, &trio);
 
     if (status != HE_OK)
         return status;
@@ -218,7 +221,8 @@ static he_status find_cold_stay(const struct pair *pair, uint32_t *stay)
         }
         he_probe_close(probe);
     }
-    *stay = COLD_SECONDS / least < LONGEST_STAY ? 1 + (uint32_t)(COLD_SECONDS / least) : LONGEST_STAY;
+    *stay = COLD_SECONDS / least < LONGEST_STAY ? 1 + (uint32_t)(COLD_SECONDS / least)
+                                                : LONGEST_STAY;
     return status;
 }
 
@@ -227,11 +231,11 @@ static he_status find_cold_stay(const struct pair *pair, uint32_t *stay)
 static he_status measure_fetch(const struct pair *pair)
 {
     struct trio small, large;
-    he_status status = open_trio(pair, "Relu", 1, 16, &small);
+    he_status status = open_trio(pair, "Relu", 1, 1, 16, &small);
 
     if (status != HE_OK)
         return status;
-    status = open_trio(pair, "Relu", 1, FETCH_COLUMNS, &large);
+    status = open_trio(pair, "Relu", 1, 1, FETCH_COLUMNS, &large);
     if (status != HE_OK) {
         close_trio(&small);
         return status;
@@ -260,13 +264,16 @@ static he_status measure_fetch(const struct pair *pair)
 static he_status measure_hand_over(const struct pair *pair)
 {
     uint32_t stay;
-    he_status status = measure_chain(pair, "handover/warm", "Relu", 1, 16);
+    he_status status = measure_chain(pair, "handover/warm", "Relu", 1, 1, 16);
 
+    if (status != HE_OK)
+        return status;
+    if (!he_machine_same_memory(pair->engine->machine, pair->a, pair->b))
+        return measure_chain(pair, "handover/cold", "MatMul", 1, COLD_SIDE_APART, COLD_SIDE_APART);
+    status = find_cold_stay(pair, &stay);
     if (status == HE_OK)
-        status = find_cold_stay(pair, &stay);
+        status = measure_chain(pair, "handover/cold", "Erf", stay, 1, COLD_COLUMNS);
     if (status == HE_OK)
-        status = measure_chain(pair, "handover/cold", "Erf", stay, COLD_COLUMNS);
-    if (status == HE_OK && he_machine_same_memory(pair->engine->machine, pair->a, pair->b))
         status = measure_fetch(pair);
     return status;
 }
