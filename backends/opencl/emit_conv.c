@@ -18,6 +18,12 @@
 #define PIXELS 4
 #define WORK_ITEMS 64
 #define TILE_CHANNELS 8 /* of a group: fewer leave tiles mostly empty */
+/* Where is_thin() holds. */
+#define THIN_CHANNELS 16
+#define THIN_DEPTH 32
+#define THIN_ROWS 32
+#define THIN_PIXELS 512
+#define THIN_UNIT_ITEMS 512
 
 /* Begin padding of one axis. */
 static int64_t pad_begin(const char *mode, const int64_t *pads, size_t pad_count, uint32_t axis,
@@ -112,6 +118,20 @@ static he_status pack(struct opencl_build *b, const struct he_node *node,
     return HE_OK;
 }
 
+/* Declares wv, the weights of a block at wc. Packed blocks are aligned, which a GPU's compiler must be
+ * told to load them by fours. */
+static void put_weights(struct opencl_build *b, int w, int channels)
+{
+    if (!opencl_likes_tiles(b->dev)) {
+        opencl_line(b, "const float%d wv = L%d_%d(wc);", channels, w, channels);
+        return;
+    }
+    opencl_text_printf(&b->body, "const float%d wv = (float%d)(", channels, channels);
+    for (int k = 0; k < channels; k += 4)
+        opencl_text_printf(&b->body, "%sA%d_4(wc + %d)", k ? ", " : "", w, k);
+    opencl_line(b, ");");
+}
+
 static he_status emit_blocked(struct opencl_build *b, const struct he_node *node,
                               const struct opencl_geometry *g, int channels, int pixel_count)
 {
@@ -149,16 +169,18 @@ static he_status emit_blocked(struct opencl_build *b, const struct he_node *node
                         LL(g->pad_h), p, p, LL(g->out_w), LL(g->stride_w), LL(g->pad_w));
         opencl_line(b, "float%d s%d = 0.0f;", channels, p);
     }
+    if (is_plain && opencl_likes_tiles(b->dev))
+        opencl_line(b, "#pragma unroll 4");
     opencl_line(b, "for (uint c = 0; c < %lldu; c++) {", LL(in_group));
     if (is_plain) {
-        opencl_line(b, "const float%d wv = L%d_%d(wc);", channels, w, channels);
+        put_weights(b, w, channels);
         for (int p = 0; p < pixel_count; p++)
             opencl_line(b, "s%d += L%d(xc, b%d) * wv;", p, x, p);
         opencl_line(b, "wc += %d;", channels);
     } else {
         opencl_line(b, "for (int ky = 0; ky < %lld; ky++) for (int kx = 0; kx < %lld; kx++) {",
                     LL(g->kernel_h), LL(g->kernel_w));
-        opencl_line(b, "const float%d wv = L%d_%d(wc);", channels, w, channels);
+        put_weights(b, w, channels);
         for (int p = 0; p < pixel_count; p++) {
             opencl_line(b, "{ const int y = iy%d + ky * %lld, x = ix%d + kx * %lld;", p,
                         LL(g->dilation_h), p, LL(g->dilation_w));
@@ -175,19 +197,21 @@ static he_status emit_blocked(struct opencl_build *b, const struct he_node *node
     opencl_line(b, "float r[%d];", pixel_count * channels);
     for (int p = 0; p < pixel_count; p++)
         opencl_line(b, "vstore%d(s%d, %d, r);", channels, p, p);
-    opencl_line(b, "for (uint j = 0; j < %du; j++) {", pixel_count);
+    /* Unrolled, so that a GPU keeps the results in registers. */
+    opencl_line(b, "%sfor (uint j = 0; j < %du; j++) {",
+                opencl_likes_tiles(b->dev) ? "#pragma unroll\n" : "", pixel_count);
     opencl_line(b, "const uint p = first + j * %lluu;", (unsigned long long)items);
-    opencl_line(b, "if (p < %lldu) for (uint k = 0; k < %du; k++) {", LL(pixels), channels);
+    opencl_line(b, "if (p < %lldu)\n%sfor (uint k = 0; k < %du; k++) {", LL(pixels),
+                opencl_likes_tiles(b->dev) ? "#pragma unroll\n" : "", channels);
     opencl_line(b, "const uint m = m0 + k;");
     if (per_group % channels)
-        opencl_line(b, "if (gb %% %lldu * %du + k >= %lldu) break;", LL(blocks), channels,
-                    LL(per_group));
-    opencl_line(b, "float acc = r[j * %du + k];", channels);
+        opencl_line(b, "if (gb %% %lldu * %du + k < %lldu)", LL(blocks), channels, LL(per_group));
+    opencl_line(b, "{\nfloat acc = r[j * %du + k];", channels);
     if (opencl_input(b, node, 2))
         opencl_line(b, "acc += X%d(m);", opencl_read(b, node->inputs[2]));
     opencl_line(b, "const uint o = (n * %lldu + m) * %lldu + p;", LL(g->out_channels), LL(pixels));
     opencl_result(b, "o", "acc");
-    opencl_line(b, "}\n}");
+    opencl_line(b, "}\n}\n}");
     return opencl_end(b, 3, (size_t[]){ (size_t)threads, (size_t)(g->groups * blocks),
                                         (size_t)g->batch },
                       (size_t[]){ items, 1, 1 });
@@ -419,6 +443,22 @@ static const struct {
 } blocks[] = { { "block-8x4", 8, 4 }, { "block-8x8", 8, 8 }, { "block-16x4", 16, 4 }, { "block-16x8", 16, 8 } };
 #define BLOCKS (sizeof blocks / sizeof blocks[0])
 
+/*
+ * On a GPU: a product so shallow, or of so few rows, that a tile spends its time filling panels and
+ * writing results. From registers alone such a convolution runs at the speed of memory, when there
+ * are pixels enough for all units.
+ */
+static bool is_thin(const struct opencl_build *b, const struct opencl_geometry *g)
+{
+    int64_t pixels = g->out_h * g->out_w, per_group = g->out_channels / g->groups;
+    int64_t depth = g->in_channels / g->groups * g->kernel_h * g->kernel_w;
+    int64_t items = g->batch * g->groups * ((per_group + THIN_CHANNELS - 1) / THIN_CHANNELS) *
+                    (pixels / PIXELS);
+
+    return (depth <= THIN_DEPTH || per_group <= THIN_ROWS) && pixels >= THIN_PIXELS &&
+           items >= (int64_t)b->dev->found->units * THIN_UNIT_ITEMS;
+}
+
 static he_status emit_conv(struct opencl_build *b, const struct he_node *node)
 {
     struct opencl_geometry g;
@@ -442,6 +482,9 @@ static he_status emit_conv(struct opencl_build *b, const struct he_node *node)
         return emit_plain(b, node, &g);
     if (opencl_is_depthwise(&g))
         return opencl_emit_depthwise(b, node, &g);
+    if (opencl_likes_tiles(b->dev) && he_value_is_constant(opencl_input(b, node, 1)) &&
+        g.out_channels / g.groups >= TILE_CHANNELS && is_thin(b, &g))
+        return emit_blocked(b, node, &g, THIN_CHANNELS, PIXELS);
     if (opencl_likes_tiles(b->dev) && he_value_is_constant(opencl_input(b, node, 1)) &&
         g.out_channels / g.groups >= TILE_CHANNELS)
         return emit_tiled(b, node, &g);
@@ -470,6 +513,8 @@ void opencl_conv_ways(struct opencl_build *b, const struct he_node *node, struct
         opencl_list_winograd(b, &g, rate, out);
     if (is_tiled) {
         opencl_list_mma(b->dev, &product, out);
+        if (g.out_h * g.out_w >= THIN_PIXELS && rate > 0)
+            opencl_ways_add(out, "block-16x4", "direct, blocked", "float32", rate, 1);
         opencl_list_tiles(b->dev, &product, out);
         return;
     }

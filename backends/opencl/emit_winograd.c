@@ -168,16 +168,14 @@ static he_status emit_outputs(struct opencl_build *b, const struct winograd *t)
                 LL(g->out_channels), LL(g->out_h), LL(g->out_w));
     opencl_line(b, "#pragma unroll\nfor (uint i = 0; i < %du; i++)", out);
     opencl_line(b, "#pragma unroll\nfor (uint j = 0; j < %du; j++) {", out);
-    if (g->out_h % out)
-        opencl_line(b, "if (oy + i >= %lldu) continue;", LL(g->out_h));
-    if (g->out_w % out)
-        opencl_line(b, "if (ox + j >= %lldu) continue;", LL(g->out_w));
-    opencl_line(b, "float acc = results[i * %du + j];", out);
+    if (g->out_h % out || g->out_w % out)
+        opencl_line(b, "if (oy + i < %lldu && ox + j < %lldu)", LL(g->out_h), LL(g->out_w));
+    opencl_line(b, "{\nfloat acc = results[i * %du + j];", out);
     if (opencl_input(b, t->node, 2))
         opencl_line(b, "acc += X%d(m);", opencl_read(b, t->node->inputs[2]));
     opencl_line(b, "const uint place = first + i * %lldu + j;", LL(g->out_w));
     opencl_result(b, "place", "acc");
-    opencl_line(b, "}");
+    opencl_line(b, "}\n}");
     return opencl_end_each(b, count);
 }
 
@@ -206,12 +204,15 @@ static void transform_weights(const struct winograd *t, const struct he_value *w
 
 static he_status make_weights(struct opencl_build *b, struct winograd *t)
 {
-    uint32_t value = t->node->inputs[1], form = (t->a == &f2 ? 5 : 6) + (t->rows % OPENCL_TILE_ROWS ? 2 : 0);
+    uint32_t value = t->node->inputs[1], form;
     int64_t groups = t->g->groups, stride = groups * t->in_group * t->rows;
     const struct he_allocator *alloc = &b->dev->alloc;
     size_t count = (size_t)(t->places * stride);
     float *made = NULL;
 
+    form = t->a == &f2 ? 5 : 6;
+    if (t->rows % OPENCL_TILE_ROWS)
+        form += 2;
     if (!opencl_has_made(b, value, form)) {
         made = opencl_alloc(alloc, count, sizeof *made);
         if (!made)

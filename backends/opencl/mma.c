@@ -444,25 +444,34 @@ he_status opencl_emit_mma(struct opencl_build *b, const struct opencl_product *p
 
 /* --- As ways --- */
 
+/* Of the fp32 peak, by the same model as that of tiles. */
+static double rate_of(const struct kind *t, const struct opencl_product *p, uint32_t units)
+{
+    double work = (double)p->m * (double)p->n * (double)p->k * (double)p->batch / units;
+    int64_t groups = (p->m + t->rows - 1) / t->rows * ((p->n + t->columns - 1) / t->columns) * p->batch;
+    double waves = (double)((groups + units - 1) / units), area = (double)t->rows * t->columns;
+    double spent = area * ((double)p->k + 128) *
+                   (waves / t->together > 1 / t->alone ? waves / t->together : 1 / t->alone);
+
+    return work / spent;
+}
+
 void opencl_list_mma(const struct opencl_device *dev, const struct opencl_product *p,
                      struct opencl_ways *out)
 {
-    double units = dev->found->units ? dev->found->units : 1;
-    double work = (double)p->m * (double)p->n * (double)p->k * (double)p->batch / units;
+    uint32_t units = dev->found->units ? dev->found->units : 1;
+    double best = 0;
 
     if (!has_instruction(dev))
         return;
+    for (size_t k = 0; k < KINDS; k++)
+        if (is_allowed(dev, &kinds[k]) && rate_of(&kinds[k], p, units) > best)
+            best = rate_of(&kinds[k], p, units);
     for (size_t k = 0; k < KINDS; k++) {
-        const struct kind *t = &kinds[k];
-        int64_t groups = (p->m + t->rows - 1) / t->rows * ((p->n + t->columns - 1) / t->columns) *
-                         p->batch;
-        double waves = (double)(groups + (int64_t)units - 1) / units, area = (double)t->rows * t->columns;
-        double spent = area * ((double)p->k + 128) * (waves / t->together > 1 / t->alone
-                                                          ? waves / t->together
-                                                          : 1 / t->alone);
+        double rate = rate_of(&kinds[k], p, units);
 
-        if (!is_allowed(dev, t) || !find(dev, p, t->name))
-            continue;
-        opencl_ways_add(out, t->name, "matrix units", t->is_half ? "float16" : "tf32", work / spent, 1);
+        if (is_allowed(dev, &kinds[k]) && find(dev, p, kinds[k].name) && rate >= 0.5 * best)
+            opencl_ways_add(out, kinds[k].name, "matrix units",
+                            kinds[k].is_half ? "float16" : "tf32", rate, 1);
     }
 }
