@@ -5,7 +5,7 @@
  * made by a detached thread, and after a few seconds the rest is left to the end of the process.
  *
  *   WAITED_FOR -thread is through-> DONE        the caller frees the task
- *   WAITED_FOR -patience is over-> ABANDONED    the thread stops after its call, and frees it
+ *   WAITED_FOR -patience is over-> ABANDONED    the thread stops after its call; nobody frees it
  */
 #include <stdlib.h>
 
@@ -22,7 +22,11 @@ enum { WAITED_FOR, DONE, ABANDONED };
 struct task {
     struct he_burial burial;
     _Atomic uint32_t state;
+    struct task *next_abandoned;
 };
+
+/* Kept in sight until the process ends: a driver may still come back to what they hold. */
+static struct task *_Atomic abandoned;
 
 void he_bury_patience(uint64_t ns)
 {
@@ -47,7 +51,7 @@ static void *dig(void *self)
     uint32_t waited_for = WAITED_FOR;
 
     /* What is in flight may still write where results go. */
-    if (burial->ops.wait)
+    if (burial->ops.wait && !is_abandoned(task))
         (void)burial->ops.wait(burial->impl);
     for (size_t k = 0; k < burial->count && !is_abandoned(task); k++)
         burial->remains[k].free_fn(burial->impl, burial->remains[k].object);
@@ -55,8 +59,6 @@ static void *dig(void *self)
         burial->ops.close(burial->impl);
     if (atomic_compare_exchange_strong(&task->state, &waited_for, DONE))
         he_futex_wake(&task->state, 1);
-    else
-        free_task(task);
     return NULL;
 }
 
@@ -95,8 +97,12 @@ bool he_bury(const struct he_burial *burial)
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     is_started = pthread_create(&thread, &detached, dig, task) == 0;
     pthread_attr_destroy(&detached);
-    if (is_started && !wait_for(task))
+    if (is_started && !wait_for(task)) {
+        task->next_abandoned = atomic_load(&abandoned);
+        while (!atomic_compare_exchange_weak(&abandoned, &task->next_abandoned, task))
+            ;
         return false;
+    }
     free_task(task);
     return is_started;
 }

@@ -42,6 +42,8 @@ static void remember_failure(struct he_device *dev)
 /* Keeps account of what @slot said. */
 static he_status note(struct he_device *dev, const char *slot, he_status status)
 {
+    if (status == HE_ERR_NO_DEVICE) /* it was there when it was opened */
+        status = HE_ERR_DEVICE_LOST;
     if (status == HE_ERR_NO_MEMORY && !he_device_has(dev, HE_CAP_HOST_MEMORY)) {
         atomic_fetch_add(&dev->times_full, 1);
         remember_failure(dev);
@@ -73,9 +75,9 @@ bool he_device_is_lost(const struct he_device *dev)
     return atomic_load_explicit(&dev->is_lost, memory_order_acquire);
 }
 
-void he_device_give_up(struct he_device *dev)
+void he_device_give_up(struct he_device *dev, bool is_given_up)
 {
-    atomic_store(&dev->is_lost, true);
+    atomic_store(&dev->is_lost, is_given_up);
 }
 
 uint32_t he_device_failures(const struct he_device *dev)
@@ -136,7 +138,7 @@ static void bury(struct he_device *dev, bool closes)
     dev->remain_count = dev->remain_capacity = 0;
     is_stuck = dev->is_stuck;
     he_mutex_unlock(&dev->lock);
-    if (is_stuck || !dev->is_open) {
+    if (is_stuck || !dev->is_open || (!burial.count && !he_device_is_lost(dev))) {
         free(burial.remains);
         return;
     }
@@ -340,10 +342,12 @@ void he_device_close(struct he_device *dev)
 {
     if (!dev)
         return;
-    if (he_device_is_lost(dev))
+    if (he_device_is_lost(dev)) {
         bury(dev, true);
-    else
+    } else {
+        bury(dev, false); /* what was kept aside while it was given up */
         dev->ops.close(dev->impl);
+    }
     free_device(dev);
 }
 

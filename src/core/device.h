@@ -36,7 +36,8 @@ bool he_device_has(const struct he_device *dev, enum he_device_caps cap);
  * Health. The front door keeps account of what slots answered, so that whoever looks after a
  * session knows which device failed, wherever the call was made:
  *
- *   sound -slot says HE_ERR_DEVICE_LOST, or he_device_give_up()-> lost, for good
+ *   sound -slot says HE_ERR_DEVICE_LOST-> lost, for good
+ *   sound <-he_device_give_up(false)- -he_device_give_up(true)-> given up: treated as lost
  *
  * Every call on a lost device is refused with HE_ERR_DEVICE_LOST; what is freed on it is kept
  * aside until he_device_bury(). Thread-safe.
@@ -48,7 +49,7 @@ void he_device_set_id(struct he_device *dev, const char *id);
 he_status he_device_open_lost(const struct he_backend *backend, const struct he_allocator *alloc,
                               struct he_device **out) HE_MUST_CHECK;
 bool he_device_is_lost(const struct he_device *dev);
-void he_device_give_up(struct he_device *dev);
+void he_device_give_up(struct he_device *dev, bool is_given_up);
 /* How often slots have said HE_ERR_DEVICE or HE_ERR_DEVICE_LOST; and, of a device with a memory of
  * its own, that it is full. They only grow. */
 uint32_t he_device_failures(const struct he_device *dev);

@@ -2,7 +2,8 @@
 /*
  * What to do when a device fails under a session (docs/decisions/0010). By device:
  *
- *   a call failed            once: everything again, on the same plan; twice: the device is given up
+ *   a call failed            once: everything again, on the same plan; twice: the device is given up,
+ *                            unless there is no plan without it: then it may go on failing
  *   it is lost               a plan without it: its front door refuses, so costs say it cannot
  *   its memory is full       a plan with half of what it was to hold, three times; then none of it
  *
@@ -23,7 +24,8 @@
 struct watched {
     uint32_t failures, times_full; /* of the device's counts, dealt with so far */
     uint32_t failed, was_full;     /* how often that was */
-    bool is_told; /* that it is lost */
+    bool is_lost, is_told;
+    bool is_given_up; /* in this look, by us */
 };
 
 struct made_plan {
@@ -68,30 +70,60 @@ static he_status replan(struct mender *m, const struct he_plan *old, struct he_p
 
 enum finding { SOUND, TRY_AGAIN, PLAN_ANEW };
 
+/* Tells of what is lost, once there is a plan without it. */
+static void tell_losses(struct mender *m, struct he_session *session)
+{
+    for (uint32_t d = 0; d < m->engine->dev_count; d++) {
+        struct watched *w = &m->watched[d];
+        char reason[512];
+
+        if (!w->is_lost || w->is_told)
+            continue;
+        w->is_told = true;
+        he_device_last_failure(m->engine->devs[d], reason, sizeof reason);
+        he_session_tell(session, HE_EVENT_LOST, m->engine->machine->devices[d].id, reason);
+    }
+}
+
+/* There is no plan without them. */
+static bool take_back(struct mender *m)
+{
+    bool has_any = false;
+
+    for (uint32_t d = 0; d < m->engine->dev_count; d++) {
+        struct watched *w = &m->watched[d];
+
+        if (w->is_given_up)
+            he_device_give_up(m->engine->devs[d], false);
+        has_any |= w->is_given_up;
+        w->is_lost &= !w->is_given_up;
+        w->is_given_up = false;
+    }
+    return has_any;
+}
+
 static enum finding look_at_failures(struct mender *m, struct he_session *session, uint32_t device)
 {
-    const char *id = m->engine->machine->devices[device].id;
     struct he_device *dev = m->engine->devs[device];
     struct watched *w = &m->watched[device];
     uint32_t failures = he_device_failures(dev);
+    bool has_failed = failures != w->failures;
     char reason[512];
 
-    if (failures != w->failures && !he_device_is_lost(dev)) {
-        if (++w->failed >= CALLS_MAX)
-            he_device_give_up(dev);
+    w->failures = failures;
+    w->is_given_up = false;
+    if (has_failed && !he_device_is_lost(dev) && ++w->failed >= CALLS_MAX) {
+        w->is_given_up = true;
+        he_device_give_up(dev, true);
     }
-    he_device_last_failure(dev, reason, sizeof reason);
     if (he_device_is_lost(dev)) {
-        if (w->is_told)
-            return SOUND; /* no plan since has had it */
-        w->is_told = true;
-        he_session_tell(session, HE_EVENT_LOST, id, reason);
+        w->is_lost = true;
         return PLAN_ANEW;
     }
-    if (failures == w->failures)
+    if (!has_failed)
         return SOUND;
-    w->failures = failures;
-    he_session_tell(session, HE_EVENT_RETRIED, id, reason);
+    he_device_last_failure(dev, reason, sizeof reason);
+    he_session_tell(session, HE_EVENT_RETRIED, m->engine->machine->devices[device].id, reason);
     return TRY_AGAIN;
 }
 
@@ -169,11 +201,12 @@ static enum he_mend_verdict mend(struct he_mender *self, struct he_session *sess
     }
     planned = replan(m, *plan, plan);
     if (planned == HE_OK) {
+        tell_losses(m, session);
         he_session_count(session, HE_MEND_REPLANNED);
         return HE_MEND_REPLANNED;
     }
     he_error_set(*status, "%s; and there is no other plan: %s", failure, he_error_message());
-    return HE_MEND_HOPELESS;
+    return take_back(m) ? HE_MEND_NOT_OURS : HE_MEND_HOPELESS;
 }
 
 static void destroy(struct he_mender *self)

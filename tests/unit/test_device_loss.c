@@ -316,7 +316,8 @@ START_TEST(a_fault_at_any_call_of_any_slot_is_survived)
     chip->is_host = _i == FAULTY_INSTANCE_SET;
     make_model(3);
     for (size_t s = 0; s < HE_COUNT(statuses); s++) {
-        for (int stays = 0; stays < 2; stays++) {
+        /* What says that it is lost is asked no more. */
+        for (int stays = 0; stays < (statuses[s] == HE_ERR_DEVICE_LOST ? 1 : 2); stays++) {
             int step = 1;
 
             for (int n = 0; live_with((enum faulty_slot)_i, n, statuses[s], stays); n += step) {
@@ -332,7 +333,7 @@ END_TEST
 
 /* --- Random graphs, three devices, several requests in flight --- */
 
-#define GRAPHS 60
+#define GRAPHS 40
 
 static int first_core(void)
 {
@@ -463,18 +464,27 @@ START_TEST(without_another_device_the_error_names_the_call)
     open_on("FPGA:0", HE_ON_LOSS_DEFAULT);
     ask_fault(FAULTY_BUFFER_READ, 0, HE_ERR_DEVICE, false);
     run_right("once is tried again");
-    ask_fault(FAULTY_LAUNCH, 0, HE_ERR_DEVICE, true);
     for (int k = 0; k < 3; k++) {
+        ask_fault(FAULTY_LAUNCH, 0, HE_ERR_DEVICE, true);
         ck_assert_int_eq(he_session_run(session, inputs, 1, got, output_count), HE_ERR_DEVICE);
-        ck_assert_msg(strstr(he_error_message(), "FPGA:0: launch: ") != NULL, "%s",
-                      he_error_message());
-        ck_assert_msg(strstr(he_error_message(), "no other plan: no device is left") != NULL, "%s",
-                      he_error_message());
+        ck_assert_msg(strncmp(he_error_message(), "FPGA:0: launch: ", 16) == 0 &&
+                          strstr(he_error_message(), "no other plan: no device is left") != NULL,
+                      "%s", he_error_message());
         ck_assert_ptr_null(got[0].given);
+        no_fault();
+        run_right("as long as nothing else is there it is worth a try");
+    }
+    ck_assert_uint_eq(count_events(HE_EVENT_LOST), 0);
+    ask_fault(FAULTY_LAUNCH, 0, HE_ERR_DEVICE_LOST, false);
+    for (int k = 0; k < 3; k++) {
+        ck_assert_int_eq(he_session_run(session, inputs, 1, got, output_count),
+                         HE_ERR_DEVICE_LOST);
+        ck_assert_msg(strncmp(he_error_message(), "FPGA:0: launch: ", 16) == 0, "%s",
+                      he_error_message());
     }
     ck_assert_int_eq(he_session_submit(session, inputs, 1, got, output_count, NULL, NULL,
                                        &request),
-                     HE_ERR_DEVICE);
+                     HE_ERR_DEVICE_LOST);
     ck_assert_ptr_null(request);
     end();
 }
@@ -602,36 +612,26 @@ END_TEST
 
 START_TEST(outputs_over_inputs_are_not_run_twice)
 {
-    open_on(beside, HE_ON_LOSS_DEFAULT);
-    for (uint32_t o = 0; o < output_count; o++) {
-        struct he_output got[OUTPUTS_MAX] = { { 0 } };
-        const DLTensor *inputs[] = { &input };
-        DLTensor into = expected[o].given->dl_tensor;
-        const struct he_value *x = &plan->graph->values[plan->graph->inputs[0]];
-        int64_t bytes = he_shape_bytes(&x->shape, x->dtype), elements = 1;
-        char *both;
+    struct he_output got[OUTPUTS_MAX] = { { 0 } };
+    const DLTensor *inputs[] = { NULL };
+    DLTensor into, from;
+    char *both = aligned_alloc(64, 1 << 20);
 
-        for (int k = 0; k < into.ndim; k++)
-            elements *= into.shape[k];
-        both = aligned_alloc(64, (size_t)(bytes + elements * 4 + 127) / 64 * 64);
-        ck_assert_ptr_nonnull(both);
-        memcpy(both, data, (size_t)bytes);
-        into.data = both;
-        got[o].into = &into;
-        ask_fault(FAULTY_LAUNCH, 0, HE_ERR_DEVICE, false);
-        if (o == 0) {
-            DLTensor same = input;
-
-            same.data = both;
-            inputs[0] = &same;
-            ck_assert_int_eq(he_session_run(session, inputs, 1, got, output_count), HE_ERR_DEVICE);
-            ck_assert_uint_eq(figures_now().retries, 1);
-            no_fault();
-            run_right("the session itself is mended");
-        }
-        free(both);
-        drop(got, output_count);
-    }
+    ck_assert_ptr_nonnull(both); /* room for either */
+    open_on("FPGA:0", HE_ON_LOSS_DEFAULT); /* one lane: nobody reads while another writes */
+    into = expected[0].given->dl_tensor;
+    from = input;
+    into.data = from.data = both;
+    memcpy(both, data, (size_t)(from.shape[1] * from.shape[2] * from.shape[3]) * sizeof *data);
+    got[0].into = &into;
+    inputs[0] = &from;
+    ask_fault(FAULTY_LAUNCH, 0, HE_ERR_DEVICE, false);
+    ck_assert_int_eq(he_session_run(session, inputs, 1, got, output_count), HE_ERR_DEVICE);
+    ck_assert_uint_eq(figures_now().retries, 1);
+    for (uint32_t k = 0; k < output_count; k++)
+        ck_assert_ptr_null(got[k].given);
+    run_right("the session itself is mended");
+    free(both);
     end();
 }
 END_TEST
@@ -643,10 +643,10 @@ START_TEST(a_driver_that_hangs_is_left_behind)
     atomic_store(&chip->hangs, true);
     ask_fault(FAULTY_LAUNCH, 0, HE_ERR_DEVICE_LOST, true);
     run_right("it hangs");
-    ck_assert_uint_eq(atomic_load(&chip->hanging), 1);
-    close_all();
+    close_all(); /* comes back */
     forget_model();
-    ck_assert_uint_eq(atomic_load(&chip->hanging), 1);
+    ck_assert_uint_le(atomic_load(&chip->hanging), 1);
+    ck_assert_int_gt(chip->devices, 0);
 }
 END_TEST
 
