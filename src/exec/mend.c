@@ -56,6 +56,19 @@ static void wait_until_empty(struct he_session *session)
 
 /* --- Mending --- */
 
+static void take_down(struct he_session *session)
+{
+    he_mutex_lock(&session->lock);
+    session->is_down = true;
+    for (uint32_t l = 0; l < session->plan->lane_count; l++) {
+        session->past_copies.copies += session->lanes[l].copies.copies;
+        session->past_copies.bytes += session->lanes[l].copies.bytes;
+    }
+    session->past_runs = atomic_load(&session->run_count);
+    he_mutex_unlock(&session->lock);
+    he_session_clear(session);
+}
+
 he_status he_session_mend(struct he_session *session, he_status status, bool *is_changed,
                           bool *is_hopeless)
 {
@@ -72,17 +85,8 @@ he_status he_session_mend(struct he_session *session, he_status status, bool *is
         return status;
     if (verdict == HE_MEND_AGAIN)
         return HE_OK;
-    if (session->lanes) {
-        he_mutex_lock(&session->lock);
-        session->is_down = true;
-        for (uint32_t l = 0; l < session->plan->lane_count; l++) {
-            session->past_copies.copies += session->lanes[l].copies.copies;
-            session->past_copies.bytes += session->lanes[l].copies.bytes;
-        }
-        session->past_runs = atomic_load(&session->run_count);
-        he_mutex_unlock(&session->lock);
-        he_session_clear(session);
-    }
+    if (session->lanes)
+        take_down(session);
     he_mutex_lock(&session->lock);
     session->plan = plan;
     he_mutex_unlock(&session->lock);
@@ -111,18 +115,21 @@ static he_status mend(struct he_session *session, const struct run_context *fail
     he_error_set(status, "%s", failed->message);
     status = he_session_mend(session, status, &is_changed, &is_hopeless);
     *is_theirs = status != HE_OK && !is_hopeless;
-    if (status == HE_OK && is_changed) {
+    if (status == HE_OK && is_changed)
         status = he_session_furnish(session);
-        is_hopeless = true;
-    }
     he_mutex_lock(&session->lock);
     if (status == HE_OK) {
         session->is_down = false;
-    } else if (is_hopeless) {
+    } else if (!*is_theirs) {
         session->dead = status;
         snprintf(session->dead_message, sizeof session->dead_message, "%s", he_error_message());
     }
     he_mutex_unlock(&session->lock);
+    /* Nothing may be in flight when the callers get their memory back. */
+    if (is_hopeless && session->lanes) {
+        take_down(session);
+        he_error_set(status, "%s", session->dead_message);
+    }
     return status;
 }
 

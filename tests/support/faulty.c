@@ -9,6 +9,7 @@
 static const char *const slot_names[] = {
     "open",    "buffer_alloc", "buffer_write", "buffer_read",  "supports", "compile",
     "program_info", "bind",    "instance_set", "launch",       "wait",     "enter_thread",
+    "write_begin", "read_begin", "mark",         "mark_wait",
 };
 
 static struct faulty control = { .slot_names = slot_names, .slot = FAULTY_SLOT_COUNT };
@@ -218,23 +219,66 @@ static he_status enter_thread(void *self, bool is_worker)
     return status;
 }
 
-static const struct he_device_ops device_ops = {
-    .struct_size = sizeof(struct he_device_ops),
-    .close = device_close,
-    .buffer_alloc = buffer_alloc,
-    .buffer_free = buffer_free,
-    .buffer_write = buffer_write,
-    .buffer_read = buffer_read,
-    .supports = supports,
-    .compile = compile,
-    .program_free = program_free,
-    .program_info = program_info,
-    .bind = bind,
-    .instance_free = instance_free,
-    .instance_set = instance_set,
-    .launch = launch,
-    .wait = wait,
-    .enter_thread = enter_thread,
+static he_status write_begin(void *self, void *buffer, size_t offset, const void *src,
+                             size_t bytes)
+{
+    he_status status = fault(FAULTY_WRITE_BEGIN);
+
+    (void)self;
+    if (status == HE_OK)
+        memcpy((char *)buffer + offset, src, bytes);
+    return status;
+}
+
+static he_status read_begin(void *self, void *buffer, size_t offset, void *dst, size_t bytes)
+{
+    he_status status = fault(FAULTY_READ_BEGIN);
+
+    (void)self;
+    if (status == HE_OK)
+        memcpy(dst, (char *)buffer + offset, bytes);
+    return status;
+}
+
+static he_status mark(void *self, void **out)
+{
+    he_status status = fault(FAULTY_MARK);
+
+    (void)self;
+    if (status != HE_OK)
+        return status;
+    *out = malloc(1);
+    if (!*out)
+        return control.error_set(HE_ERR_NO_MEMORY, "out of memory");
+    atomic_fetch_add(&control.marks, 1);
+    return HE_OK;
+}
+
+static void mark_free(void *self, void *object)
+{
+    (void)self;
+    free(object);
+    atomic_fetch_sub(&control.marks, 1);
+}
+
+static he_status mark_wait(void *self, void *object)
+{
+    mark_free(self, object);
+    return fault(FAULTY_MARK_WAIT);
+}
+
+#define SLOTS                                                                       \
+    .struct_size = sizeof(struct he_device_ops), .close = device_close,             \
+    .buffer_alloc = buffer_alloc, .buffer_free = buffer_free,                       \
+    .buffer_write = buffer_write, .buffer_read = buffer_read, .supports = supports, \
+    .compile = compile, .program_free = program_free, .program_info = program_info, \
+    .bind = bind, .instance_free = instance_free, .instance_set = instance_set,     \
+    .launch = launch, .wait = wait, .enter_thread = enter_thread
+
+static const struct he_device_ops plain_ops = { SLOTS };
+static const struct he_device_ops overlapping_ops = {
+    SLOTS, .write_begin = write_begin, .read_begin = read_begin,
+    .mark = mark, .mark_wait = mark_wait, .mark_free = mark_free,
 };
 
 static he_status enumerate(struct he_device_info *infos, size_t capacity, size_t *count)
@@ -278,7 +322,7 @@ static he_status device_open(size_t index, const struct he_device_config *config
         return status;
     }
     atomic_fetch_add(&control.devices, 1);
-    *ops = &device_ops;
+    *ops = control.overlaps ? &overlapping_ops : &plain_ops;
     *out = dev;
     return HE_OK;
 }

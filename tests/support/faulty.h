@@ -23,6 +23,10 @@ enum faulty_slot {
     FAULTY_LAUNCH,
     FAULTY_WAIT,
     FAULTY_ENTER_THREAD,
+    FAULTY_WRITE_BEGIN, /* these when it overlaps */
+    FAULTY_READ_BEGIN,
+    FAULTY_MARK,
+    FAULTY_MARK_WAIT,
     FAULTY_SLOT_COUNT
 };
 
@@ -32,7 +36,8 @@ struct faulty {
     const struct he_backend *inner; /* of host memory */
     he_status (*error_set)(he_status status, const char *format, ...);
     const char *const *slot_names;
-    bool is_host; /* FPGA:0 says that its memory is the host's */
+    bool is_host;  /* FPGA:0 says that its memory is the host's */
+    bool overlaps; /* copies go on beside launches */
     /* The fault: the slot's next call but @after gives @status; then it was, or @stays and every slot
      * fails like that. */
     _Atomic int slot; /* FAULTY_SLOT_COUNT: none */
@@ -44,7 +49,7 @@ struct faulty {
     _Atomic uint64_t memory_bytes; /* for buffers; 0: no limit */
     /* Seen. */
     _Atomic uint32_t calls[FAULTY_SLOT_COUNT];
-    _Atomic int64_t buffers, programs, instances, devices; /* alive */
+    _Atomic int64_t buffers, programs, instances, marks, devices; /* alive */
     _Atomic uint64_t used_bytes;
     _Atomic uint32_t hanging; /* threads */
 };
