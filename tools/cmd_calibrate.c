@@ -273,12 +273,16 @@ static int run(const struct tool_args *args)
     struct calibration c = { .args = args, .shows_progress = !args->quiet && isatty(2),
                              .start_ns = he_now_ns() };
     he_status status = HE_OK;
+    uint32_t tested;
     int code;
 
     if (args->model)
         status = he_model_load(args->model, NULL, &c.model);
     if (status == HE_OK)
         status = tool_open_engine(args, &c.engine);
+    /* Single devices, then pairs, then tasks: each stands on the one before. */
+    if (status == HE_OK)
+        status = he_engine_self_test(c.engine, true, &tested);
     /* Pairs first: the tasks of a device that takes only some run beside another's. */
     if (status == HE_OK)
         status = he_engine_measure_pairs(c.engine, show_pair, &c, &c.pairs);
@@ -299,11 +303,12 @@ const struct tool_command cmd_calibrate = {
     .summary = "measures devices, links and tasks for the cost model",
     .usage = "calibrate [-m FILE.onnx] [-d LIST] [--shape NAME:DIMS]",
     .options = "threads time-limit",
-    .details = "Measures between every two devices: links, what it costs to hand a task's result over,\n"
-               "and how much they slow each other down. With a model, also runs its tasks on every\n"
-               "device that can, in each way the device knows worth trying (direct, Winograd, packed\n"
-               "weights...; for --time-limit seconds per device, 60 by default). All of it goes into the calibration store\n"
-               "($XDG_CACHE_HOME/heteroengine, or ~/.cache/heteroengine); plans made afterwards\n"
+    .details = "Measures the peaks of devices with a memory of their own, and between every two\n"
+               "devices: links, what it costs to hand a task's result over, and how much they slow\n"
+               "each other down. With a model, also runs its tasks on every device that can, in each\n"
+               "way the device knows worth trying (direct, Winograd, packed weights...; for\n"
+               "--time-limit seconds per device, 60 by default). All of it goes into the calibration\n"
+               "store ($XDG_CACHE_HOME/heteroengine, or ~/.cache/heteroengine); plans made afterwards\n"
                "stand on it instead of the roofline model and assumed links.",
     .examples = "  hetero calibrate\n"
                 "  hetero calibrate -m model.onnx\n"

@@ -1,7 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hetero devices: what is here. */
+/*
+ * hetero devices: what is here. Devices that were never measured are tested first, in a
+ * process of their own: a driver that crashes or hangs costs the figures, not the answer.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "engine/engine.h"
 #include "hetero.h"
+
+#define SELF_TEST_SECONDS 30
 
 static void put_rate(double value, const char *unit)
 {
@@ -40,6 +53,11 @@ static void put_device(const struct he_machine_device *device)
     }
     if (device->shares[0])
         printf(", shares '%s'", device->shares);
+    if (device->peaks_source == HE_SOURCE_MEASURED) {
+        printf("\n%27s measured: launch %.3g us", "", device->launch_ns * 1e-3);
+        if (he_host_memory_name(device->host_memory))
+            printf(", host memory: %s", he_host_memory_name(device->host_memory));
+    }
     printf("\n");
 }
 
@@ -65,14 +83,80 @@ static void put_pairs(const struct he_machine *machine)
     }
 }
 
+static void test_as_child(struct he_engine *engine, bool anew)
+{
+    int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+    uint32_t count;
+    he_status status, saved;
+
+    if (nowhere >= 0)
+        dup2(nowhere, STDOUT_FILENO);
+    alarm(SELF_TEST_SECONDS + 5); /* should the parent be gone */
+    status = he_engine_self_test(engine, anew, &count);
+    if (status != HE_OK)
+        fprintf(stderr, "hetero: self-test: %s\n", he_error_message());
+    saved = he_engine_save_costs(engine);
+    if (saved != HE_OK)
+        fprintf(stderr, "hetero: self-test: %s\n", he_error_message());
+    _exit(status != HE_OK ? tool_exit_code(status) : tool_exit_code(saved));
+}
+
+/* Nothing of @engine has been opened yet: the child starts what it needs. Gives an exit code. */
+static int self_test(struct he_engine *engine, bool anew)
+{
+    int ends[2], status = 0;
+    struct pollfd wait = { .events = POLLIN };
+    pid_t child;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return EXIT_FAILED;
+    fflush(NULL);
+    child = fork();
+    if (child == 0)
+        test_as_child(engine, anew);
+    close(ends[1]); /* the child's end closes when it ends, however it does */
+    wait.fd = ends[0];
+    while (child > 0 && poll(&wait, 1, SELF_TEST_SECONDS * 1000) < 0 && errno == EINTR)
+        ;
+    close(ends[0]);
+    if (child < 0)
+        return EXIT_FAILED;
+    if (wait.revents == 0) {
+        kill(child, SIGKILL);
+        fprintf(stderr, "hetero: self-test: not done within %d seconds\n", SELF_TEST_SECONDS);
+    }
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (wait.revents != 0 && WIFSIGNALED(status))
+        fprintf(stderr, "hetero: self-test: a driver crashed (%s)\n", strsignal(WTERMSIG(status)));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_NO_DEVICE;
+}
+
+/* Gives the engine as the test has left its store. */
+static he_status open_tested(const struct tool_args *args, struct he_engine **out, int *code)
+{
+    he_status status = tool_open_engine(args, out);
+
+    *code = EXIT_DONE;
+    if (status != HE_OK || (!args->self_test && !he_engine_wants_self_test(*out)))
+        return status;
+    *code = self_test(*out, args->self_test);
+    he_engine_destroy(*out);
+    return tool_open_engine(args, out);
+}
+
 static int run(const struct tool_args *args)
 {
     const struct he_machine *machine;
     struct he_engine *engine;
-    he_status status = tool_open_engine(args, &engine);
+    int test_code;
+    he_status status = open_tested(args, &engine, &test_code);
 
     if (status != HE_OK)
         return tool_fail(status);
+    /* Figures nobody asked for may be missing. */
+    if (!args->self_test)
+        test_code = EXIT_DONE;
     machine = he_engine_machine(engine);
     if (args->json) {
         struct he_json_writer json;
@@ -85,7 +169,7 @@ static int run(const struct tool_args *args)
         he_text_append(&text, "\n", 1);
         code = tool_print(&text);
         he_engine_destroy(engine);
-        return code;
+        return code ? code : test_code;
     }
     for (uint32_t d = 0; d < machine->device_count; d++)
         put_device(&machine->devices[d]);
@@ -94,20 +178,27 @@ static int run(const struct tool_args *args)
 
         printf("%s -> %s  ", machine->devices[link->from].id, machine->devices[link->to].id);
         put_rate(link->bandwidth, "B/s");
-        printf(", %.3g us (%s)\n", link->latency_s * 1e6, he_machine_source_name(link->source));
+        printf(", %.3g us (%s)", link->latency_s * 1e6, he_machine_source_name(link->source));
+        if (he_host_memory_name(he_machine_link_memory(machine, link)))
+            printf(", host memory: %s", he_host_memory_name(he_machine_link_memory(machine, link)));
+        printf("\n");
     }
     put_pairs(machine);
     he_engine_destroy(engine);
-    return EXIT_DONE;
+    return test_code;
 }
 
 const struct tool_command cmd_devices = {
     .name = "devices",
     .summary = "lists what is here: devices, memory, peaks, links",
-    .usage = "devices [-c FILE.yaml] [-d LIST] [--json]",
-    .options = "",
-    .details = "Lists the devices of this machine, or of the machine a file or a line describes.",
+    .usage = "devices [-c FILE.yaml] [-d LIST] [--self-test] [--json]",
+    .options = "self-test",
+    .details = "Lists the devices of this machine, or of the machine a file or a line describes. Devices\n"
+               "with a memory of their own that were never measured are tested first, in about a\n"
+               "second: multiply-adds, memory, launches, the way to them, and whether they work in\n"
+               "the host's memory. The calibration store keeps the figures, and plans stand on them.",
     .examples = "  hetero devices\n"
+                "  hetero devices --self-test\n"
                 "  hetero devices --json\n"
                 "  hetero devices -d \"gpu:4(tflops=312,mem=80GB) cpu:1\"\n",
     .run = run,

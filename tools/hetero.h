@@ -32,7 +32,7 @@ struct tool_args {
     size_t shape_count, input_count, expect_count, config_count;
     double rtol, atol, outliers, time_limit, seconds;
     double seed, iterations, threads, concurrency;
-    bool json, quiet, verbose, has_explain, list, compatibility, help, check, learn;
+    bool json, quiet, verbose, has_explain, list, compatibility, help, check, learn, self_test;
     const char **words; /* what is no option */
     size_t word_count;
 };

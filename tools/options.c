@@ -62,6 +62,7 @@ static const struct option options[] = {
     { "skip", 0, TEXT, "FILE", "names of tests left out, one a line, with the reason behind '#'",
       AT(skip), 0, false },
     { "compatibility", 0, FLAG, NULL, "drivers and versions only", AT(compatibility), 0, false },
+    { "self-test", 0, FLAG, NULL, "measure devices anew", AT(self_test), 0, false },
     { "check", 0, FLAG, NULL, "verify the plan with the independent checker", AT(check), 0, false },
     { "learn", 0, FLAG, NULL, "feed the measured times into the calibration store", AT(learn), 0,
       false },

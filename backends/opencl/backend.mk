@@ -34,6 +34,7 @@ libhe_la_SOURCES += \
 	backends/opencl/program.c \
 	backends/opencl/queue.c \
 	backends/opencl/rows.c \
+	backends/opencl/selftest.c \
 	backends/opencl/staging.c \
 	backends/opencl/text.c \
 	backends/opencl/tile.c backends/opencl/tile.h \

@@ -425,23 +425,46 @@ static bool write_all(int fd, const void *data, size_t size)
     return true;
 }
 
+#define CONTEXT_DEVICES_MAX OPENCL_DEVICES_MAX
+
+/* Where this device stands among those of the program's context, which are asked for together. */
+static bool find_part(struct opencl_device *dev, cl_program built, cl_uint *count, cl_uint *index)
+{
+    cl_device_id devices[CONTEXT_DEVICES_MAX];
+
+    if (dev->cl->clGetProgramInfo(built, CL_PROGRAM_NUM_DEVICES, sizeof *count, count, NULL) !=
+            CL_SUCCESS || *count > CONTEXT_DEVICES_MAX ||
+        dev->cl->clGetProgramInfo(built, CL_PROGRAM_DEVICES, sizeof devices, devices, NULL) !=
+            CL_SUCCESS)
+        return false;
+    for (*index = 0; *index < *count; ++*index)
+        if (devices[*index] == dev->id)
+            return true;
+    return false;
+}
+
 /* Key and binary in one piece, or NULL. */
 static uint8_t *take_binary(struct opencl_device *dev, cl_program built,
                             const struct opencl_text *key, struct header *header)
 {
-    size_t size = 0;
-    uint8_t *data, *binary;
+    size_t sizes[CONTEXT_DEVICES_MAX] = { 0 }, size;
+    uint8_t *binaries[CONTEXT_DEVICES_MAX] = { NULL }, *data;
+    cl_uint count, index;
 
-    if (dev->cl->clGetProgramInfo(built, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL) !=
-            CL_SUCCESS || size == 0 || size > LARGEST_PROGRAM || key->size > LARGEST_PROGRAM)
+    if (!find_part(dev, built, &count, &index) ||
+        dev->cl->clGetProgramInfo(built, CL_PROGRAM_BINARY_SIZES, count * sizeof sizes[0], sizes,
+                                  NULL) != CL_SUCCESS)
+        return NULL;
+    size = sizes[index];
+    if (size == 0 || size > LARGEST_PROGRAM || key->size > LARGEST_PROGRAM)
         return NULL;
     data = opencl_alloc(&dev->alloc, key->size + size, 1);
     if (!data)
         return NULL;
     memcpy(data, key->data, key->size);
-    binary = data + key->size;
-    if (dev->cl->clGetProgramInfo(built, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) !=
-        CL_SUCCESS) {
+    binaries[index] = data + key->size; /* NULL: not that device's */
+    if (dev->cl->clGetProgramInfo(built, CL_PROGRAM_BINARIES, count * sizeof binaries[0], binaries,
+                                  NULL) != CL_SUCCESS) {
         opencl_free(&dev->alloc, data);
         return NULL;
     }

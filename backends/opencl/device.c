@@ -308,6 +308,11 @@ static he_status wait(void *self)
     return atomic_load(&dev->is_started) ? opencl_queues_finish(dev) : HE_OK;
 }
 
+static he_status self_test(void *self, struct he_self_test *samples, size_t count)
+{
+    return opencl_self_test(self, samples, count);
+}
+
 const struct he_device_ops opencl_device_ops = {
     .struct_size = sizeof(struct he_device_ops),
     .close = device_close,
@@ -332,4 +337,5 @@ const struct he_device_ops opencl_device_ops = {
     .mark_wait = mark_wait,
     .mark_free = mark_free,
     .buffer_copy = buffer_copy,
+    .self_test = self_test,
 };

@@ -215,6 +215,9 @@ he_status opencl_grow(const struct he_allocator *alloc, void **array, uint32_t *
 /* @call failed with @error. */
 he_status opencl_failed(cl_int error, const char *call);
 
+/* selftest.c */
+he_status opencl_self_test(struct opencl_device *dev, struct he_self_test *samples, size_t count);
+
 /* --- Text (text.c): failure is sticky --- */
 
 struct opencl_text {

@@ -175,6 +175,23 @@ struct he_compile_options {
 
 /* --- The tables --- */
 
+/* Whether a device works in the host's memory. */
+enum he_host_memory {
+    HE_HOST_MEMORY_UNKNOWN,
+    HE_HOST_MEMORY_SHARED,          /* the same bytes: nothing is copied */
+    HE_HOST_MEMORY_COPIED_SILENTLY, /* the same pointer, and copies behind it */
+    HE_HOST_MEMORY_COPIED,
+};
+
+/* One sample of what a device does, measured now. 0: not measured. */
+struct he_self_test {
+    size_t struct_size;
+    double fp32;      /* multiply-adds in registers, two operations each, per second */
+    double bandwidth; /* bytes per second, read and written, of a copy in its memory */
+    double launch_ns; /* of an empty launch among many */
+    enum he_host_memory host_memory;
+};
+
 struct he_device_ops {
     size_t struct_size; /* sizeof(struct he_device_ops) in the backend's build */
 
@@ -251,6 +268,10 @@ struct he_device_ops {
      * both devices were given before. HE_ERR_UNSUPPORTED where these two cannot. */
     he_status (*buffer_copy)(void *dev, void *buffer, size_t offset, void *from, void *from_buffer,
                              size_t from_offset, size_t bytes);
+
+    /* Optional, default: HE_ERR_UNSUPPORTED. Fills @samples[0..@count); within about a second for
+     * a dozen. Nothing else runs on the device meanwhile. */
+    he_status (*self_test)(void *dev, struct he_self_test *samples, size_t count);
 };
 
 struct he_backend {

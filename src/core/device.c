@@ -572,3 +572,14 @@ he_status he_device_enter_thread(struct he_device *dev, bool is_worker)
         return refuse(dev);
     return note(dev, "enter_thread", dev->ops.enter_thread(dev->impl, is_worker));
 }
+
+he_status he_device_self_test(struct he_device *dev, struct he_self_test *samples, size_t count)
+{
+    for (size_t k = 0; k < count; k++)
+        samples[k] = (struct he_self_test){ .struct_size = sizeof samples[k] };
+    if (he_device_is_lost(dev))
+        return refuse(dev);
+    if (!dev->ops.self_test)
+        return he_error_set(HE_ERR_UNSUPPORTED, "backend %s has no self-test", dev->backend->name);
+    return note(dev, "self_test", dev->ops.self_test(dev->impl, samples, count));
+}

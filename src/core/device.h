@@ -116,4 +116,8 @@ he_status he_device_launch(struct he_device *dev, void *instance,
 he_status he_device_wait(struct he_device *dev) HE_MUST_CHECK;
 he_status he_device_enter_thread(struct he_device *dev, bool is_worker) HE_MUST_CHECK;
 
+/* HE_ERR_UNSUPPORTED when its backend has no self-test. */
+he_status he_device_self_test(struct he_device *dev, struct he_self_test *samples,
+                              size_t count) HE_MUST_CHECK;
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the calibration store into the machine: what two devices cost each other, and watts.
+ * From the calibration store into the machine: what two devices cost each other, what one does by
+ * its self-test, and watts.
  * Measured figures take the place of assumed ones; what the settings give stays.
  */
 #include <math.h>
@@ -66,6 +67,49 @@ static void apply_watts(const struct he_cost_store *store, const char *fingerpri
     device->watts_source = HE_SOURCE_MEASURED;
 }
 
+/* What the device said of itself when it was tested (src/engine/selftest.c). */
+static void apply_peaks(const struct he_cost_store *store, const char *fingerprint,
+                        struct he_machine_device *device)
+{
+    struct he_cost_figure fp32, bandwidth, launch, memory;
+
+    if (he_cost_store_figure(store, "peak/host-memory", fingerprint, &memory) &&
+        memory.value <= HE_HOST_MEMORY_COPIED)
+        device->host_memory = (enum he_host_memory)(memory.value + 0.5);
+    if (!he_cost_store_figure(store, "peak/fp32", fingerprint, &fp32) ||
+        !he_cost_store_figure(store, "peak/bandwidth", fingerprint, &bandwidth) ||
+        !he_cost_store_figure(store, "peak/launch", fingerprint, &launch))
+        return;
+    if (!device->peak_is_given) {
+        /* What was guessed of fp64 is a part of fp32. */
+        if (device->peaks.fp32 > 0)
+            device->peaks.fp64 *= fp32.value / device->peaks.fp32;
+        device->peaks.fp32 = fp32.value;
+    }
+    if (!device->bandwidth_is_given)
+        device->bandwidth = bandwidth.value;
+    if (!device->launch_is_given)
+        device->launch_ns = launch.value * 1e9;
+    device->peaks_source = HE_SOURCE_MEASURED;
+}
+
+/* Between the host's memory and device @d, one way. */
+static void apply_host_way(const struct he_cost_store *store, const char *fingerprint,
+                           struct he_machine *machine, uint32_t d, bool is_to)
+{
+    struct he_cost_figure rate, latency;
+
+    if (!he_cost_store_figure(store, is_to ? "host/to-rate" : "host/from-rate", fingerprint, &rate) ||
+        !he_cost_store_figure(store, is_to ? "host/to-latency" : "host/from-latency", fingerprint,
+                              &latency))
+        return;
+    for (uint32_t h = 0; h < machine->device_count; h++) {
+        if ((machine->devices[h].caps & HE_CAP_HOST_MEMORY) && !machine->devices[h].is_simulated)
+            he_machine_measured_link(machine, is_to ? h : d, is_to ? d : h, rate.value,
+                                     latency.value, fmax(rate.spread, latency.spread));
+    }
+}
+
 he_status he_cost_apply_pairs(const struct he_cost_store *store, struct he_machine *machine)
 {
     struct he_arena arena;
@@ -79,6 +123,11 @@ he_status he_cost_apply_pairs(const struct he_cost_store *store, struct he_machi
 
         if (name && !machine->devices[d].is_simulated)
             apply_watts(store, name, &machine->devices[d]);
+        if (name && !machine->devices[d].is_simulated) {
+            apply_peaks(store, name, &machine->devices[d]);
+            apply_host_way(store, name, machine, d, true);
+            apply_host_way(store, name, machine, d, false);
+        }
         status = name ? HE_OK : he_no_memory();
     }
     for (uint32_t from = 0; from < machine->device_count && status == HE_OK; from++) {

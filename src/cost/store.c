@@ -181,6 +181,16 @@ he_status he_cost_store_add(struct he_cost_store *store, const char *device, uin
     return HE_OK;
 }
 
+void he_cost_store_forget_models(struct he_cost_store *store, const char *device)
+{
+    for (size_t k = 0; k < store->count; k++) {
+        if (store->series[k].model > 0 && strcmp(store->series[k].subject, device) == 0) {
+            store->series[k].model = 0;
+            store->series[k].forgets_model = true;
+        }
+    }
+}
+
 bool he_cost_store_get(const struct he_cost_store *store, const char *device, uint64_t signature,
                        double *seconds, double *spread)
 {

@@ -7,6 +7,9 @@
  *     task/<signature>          seconds of a task on a device
  *     variant/<signature>/<way>  the same done one way, over the device's own choice beside it
  *     watts/idle, watts/busy    of the packages under a device, measured where counters are readable
+ *     peak/fp32, peak/bandwidth, peak/launch  by the device's self-test: per second, bytes
+ *                               per second, seconds; peak/host-memory: enum he_host_memory
+ *     host/to-rate, to-latency, from-rate, from-latency  between host memory and the device
  *     weight/alpha, beta, gamma  of the score of ways (choice.h)
  *     link/latency, link/rate   seconds, bytes per second, from a device to a device
  *     handover/warm, /cold      seconds from a task's end to a task's start elsewhere
@@ -68,6 +71,10 @@ he_status he_cost_store_add(struct he_cost_store *store, const char *device, uin
                             double seconds) HE_MUST_CHECK;
 bool he_cost_store_get(const struct he_cost_store *store, const char *device, uint64_t signature,
                        double *seconds, double *spread);
+
+/* What rooflines said of @device's tasks no longer holds, as its peaks have changed: nothing
+ * is learnt from these tasks until they are measured again; what they take stands. */
+void he_cost_store_forget_models(struct he_cost_store *store, const char *device);
 
 /* Measured over roofline by class of work on one device: the geometric median of its tasks
  * with enough samples, and how far they lie apart. */

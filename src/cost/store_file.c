@@ -227,13 +227,15 @@ static he_status merge(struct he_cost_store *into, const struct he_cost_store *f
         struct he_cost_series *to;
         he_status status;
 
-        if (fresh == 0)
+        if (fresh == 0 && !series->forgets_model)
             continue;
         status = he_cost_store_series(into, series->name, series->subject, &to);
         if (status != HE_OK || !to)
             return status;
         to->work_class = series->work_class;
         to->model = series->model;
+        if (fresh == 0)
+            continue;
         to->stamp = series->stamp;
         /* Samples that have left the ring already count, and that is all of them. */
         lost = fresh > kept ? fresh - kept : 0;
@@ -289,7 +291,7 @@ static he_status write_store(struct he_cost_store *store)
 static bool has_fresh(const struct he_cost_store *store)
 {
     for (size_t k = 0; k < store->count; k++) {
-        if (store->series[k].fresh > 0)
+        if (store->series[k].fresh > 0 || store->series[k].forgets_model)
             return true;
     }
     return false;
@@ -314,7 +316,9 @@ he_status he_cost_store_save(struct he_cost_store *store)
         status = write_store(merged);
     he_cost_store_close(merged);
     close(fd);
-    for (size_t k = 0; status == HE_OK && k < store->count; k++)
+    for (size_t k = 0; status == HE_OK && k < store->count; k++) {
         store->series[k].fresh = 0;
+        store->series[k].forgets_model = false;
+    }
     return status;
 }

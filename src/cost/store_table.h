@@ -11,6 +11,7 @@ struct he_cost_series {
     const char *name, *subject;
     enum he_work_class work_class; /* of a task, else HE_WORK_NONE */
     double model;                  /* what the roofline said of it, for the learnt factor; else 0 */
+    bool forgets_model;            /* it was put to 0, which the file does not know yet */
     uint32_t count;                /* samples ever seen; the newest KEPT of them stand here */
     uint32_t fresh;                /* of these, not yet in the file */
     int64_t stamp;                 /* when the last one came, seconds since 1970 */

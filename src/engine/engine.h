@@ -64,6 +64,13 @@ typedef void (*he_engine_progress_fn)(void *self, const char *a, const char *b, 
                                       uint32_t total);
 he_status he_engine_measure_pairs(struct he_engine *engine, he_engine_progress_fn progress,
                                   void *self, uint32_t *count) HE_MUST_CHECK;
+/* Devices whose self-test the store knows nothing of. */
+bool he_engine_wants_self_test(const struct he_engine *engine);
+/* Lets real devices measure their peaks, and the way between the host's memory and them, into
+ * the calibration store (@anew: also those it knows), and makes the machine show them. Devices
+ * without a self-test are left out; one that fails does not keep the others from theirs, and
+ * its status is given. */
+he_status he_engine_self_test(struct he_engine *engine, bool anew, uint32_t *count) HE_MUST_CHECK;
 /* Trying the ways a device knows of its tasks in @plan, in rounds: next() chooses one per task and
  * says it to the plan, whose next session then uses them, and gives how many of them are new;
  * clear() takes them back. A session of either kind runs in turns with the other, and learn() notes

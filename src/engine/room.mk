@@ -7,5 +7,6 @@ libhe_la_SOURCES += \
 	src/engine/measure.c \
 	src/engine/mender.c \
 	src/engine/probe.c src/engine/probe.h \
+	src/engine/selftest.c \
 	src/engine/ways.c
 EXTRA_DIST += src/engine/README.md

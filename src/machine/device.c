@@ -221,6 +221,9 @@ he_status he_machine_complete(struct he_machine *machine, struct he_machine_devi
     scale_to_cores(&merged);
     if (device->memory_bytes)
         merged.memory_bytes = device->memory_bytes;
+    merged.peak_is_given = device->peaks.fp32 > 0;
+    merged.bandwidth_is_given = device->bandwidth > 0;
+    merged.launch_is_given = device->launch_ns > 0;
     if (device->peaks.fp32 > 0)
         merged.peaks.fp32 = device->peaks.fp32;
     if (device->peaks.bf16 > 0)

@@ -117,6 +117,31 @@ void he_machine_measured_link(struct he_machine *machine, uint32_t from, uint32_
     link->source = HE_SOURCE_MEASURED;
 }
 
+const char *he_host_memory_name(enum he_host_memory memory)
+{
+    switch (memory) {
+    case HE_HOST_MEMORY_SHARED:
+        return "shared";
+    case HE_HOST_MEMORY_COPIED_SILENTLY:
+        return "copies silently";
+    case HE_HOST_MEMORY_COPIED:
+        return "copies";
+    default:
+        return NULL;
+    }
+}
+
+enum he_host_memory he_machine_link_memory(const struct he_machine *machine,
+                                           const struct he_machine_link *link)
+{
+    const struct he_machine_device *from = &machine->devices[link->from];
+    const struct he_machine_device *to = &machine->devices[link->to];
+
+    if (from->caps & HE_CAP_HOST_MEMORY)
+        return to->host_memory;
+    return to->caps & HE_CAP_HOST_MEMORY ? from->host_memory : HE_HOST_MEMORY_UNKNOWN;
+}
+
 const char *he_machine_source_name(enum he_machine_source source)
 {
     static const char *const names[] = { [HE_SOURCE_ASSUMED] = "assumed",
@@ -160,6 +185,9 @@ static void write_device(const struct he_machine_device *device, struct he_json_
     he_json_object_end(json);
     he_json_double(json, "memory_bandwidth", device->bandwidth);
     he_json_double(json, "launch_seconds", device->launch_ns * 1e-9);
+    he_json_string(json, "peaks_source", he_machine_source_name(device->peaks_source));
+    if (he_host_memory_name(device->host_memory))
+        he_json_string(json, "host_memory", he_host_memory_name(device->host_memory));
     if (device->busy_watts > 0)
         he_json_double(json, "busy_watts", device->busy_watts);
     if (device->idle_watts > 0)
@@ -224,6 +252,9 @@ void he_machine_write_json(const struct he_machine *machine, struct he_json_writ
         he_json_string(json, "source", he_machine_source_name(link->source));
         if (link->source == HE_SOURCE_MEASURED)
             he_json_double(json, "spread", link->spread);
+        if (he_host_memory_name(he_machine_link_memory(machine, link)))
+            he_json_string(json, "host_memory",
+                           he_host_memory_name(he_machine_link_memory(machine, link)));
         he_json_object_end(json);
     }
     he_json_array_end(json);

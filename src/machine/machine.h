@@ -30,6 +30,9 @@ struct he_machine_device {
     struct he_peaks peaks;
     double bandwidth;   /* bytes/s of its memory */
     double launch_ns;
+    enum he_machine_source peaks_source; /* of peaks.fp32, bandwidth and launch_ns */
+    bool peak_is_given, bandwidth_is_given, launch_is_given;
+    enum he_host_memory host_memory; /* measured */
     double idle_watts, busy_watts;
     enum he_machine_source watts_source; /* HE_SOURCE_ASSUMED with 0 W: not known */
     double price_per_hour;
@@ -150,6 +153,11 @@ he_status he_machine_set_pair(struct he_machine *machine, uint32_t first, uint32
 /* Puts measured figures in the place of assumed ones; leaves those that were given. */
 void he_machine_measured_link(struct he_machine *machine, uint32_t from, uint32_t to,
                               double bandwidth, double latency_s, double spread);
+/* "shared", "copies silently", "copies"; NULL: not known. */
+const char *he_host_memory_name(enum he_host_memory memory);
+/* What is known of the memory of a link's devices: that of the one which is not the host. */
+enum he_host_memory he_machine_link_memory(const struct he_machine *machine,
+                                           const struct he_machine_link *link);
 const char *he_machine_source_name(enum he_machine_source source); /* "assumed"... */
 /* True when both address the same physical memory: hand-over copies nothing. */
 bool he_machine_same_memory(const struct he_machine *machine, uint32_t a, uint32_t b);

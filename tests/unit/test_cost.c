@@ -208,6 +208,31 @@ START_TEST(the_factor_is_learnt_per_device_and_class)
 }
 END_TEST
 
+START_TEST(what_was_learnt_against_other_peaks_is_forgotten)
+{
+    struct he_cost_store *store = open_store(path);
+    double seconds, spread;
+
+    add(store, "dev", 1, ENOUGH, 2e-3);
+    add(store, "kept", 1, ENOUGH, 2e-3);
+    ck_assert_int_eq(he_cost_store_save(store), HE_OK);
+    he_cost_store_forget_models(store, "dev");
+    ck_assert_double_eq(learnt(store, "dev", HE_WORK_CONV, NULL), 1);
+    ck_assert_int_eq(he_cost_store_save(store), HE_OK);
+    he_cost_store_close(store);
+
+    /* Also for later readers; what the task takes stands, and its next sample brings a model. */
+    store = open_store(path);
+    ck_assert_double_eq(learnt(store, "dev", HE_WORK_CONV, NULL), 1);
+    ck_assert_double_eq_tol(learnt(store, "kept", HE_WORK_CONV, NULL), 2, 1e-6);
+    ck_assert(he_cost_store_get(store, "dev", 1, &seconds, &spread));
+    ck_assert_double_eq_tol(seconds, 2e-3, 1e-9);
+    add(store, "dev", 1, 1, 2e-3);
+    ck_assert_double_eq_tol(learnt(store, "dev", HE_WORK_CONV, NULL), 2, 1e-6);
+    he_cost_store_close(store);
+}
+END_TEST
+
 START_TEST(a_saved_store_reads_back)
 {
     struct he_cost_store *store = open_store(path);
@@ -563,6 +588,61 @@ START_TEST(measured_watts_fill_in_what_nobody_gave)
 }
 END_TEST
 
+START_TEST(a_self_test_replaces_guesses_and_not_what_is_given)
+{
+    struct he_cost_store *store = open_store("");
+    struct he_machine *m;
+    struct he_arena arena;
+
+    ck_assert_int_eq(he_machine_from_line("cpu:1 gpu:2(tflops=4,bw=100GB/s) link(cpu,gpu)=1GB/s,9us",
+                                          &he_allocator_default, &m), HE_OK);
+    he_arena_init(&arena, NULL);
+    for (uint32_t d = 0; d < 3; d++)
+        m->devices[d].is_simulated = false;
+    m->devices[1].peaks.fp64 = 1e12;
+    m->devices[2].driver = "another";
+    m->devices[2].peak_is_given = true;
+    for (uint32_t d = 1; d < 3; d++) {
+        const char *name = he_cost_fingerprint(&m->devices[d], &arena);
+
+        note(store, "peak/fp32", name, 8e12);
+        note(store, "peak/bandwidth", name, 3e11);
+        note(store, "peak/launch", name, 7e-6);
+        if (d == 1)
+            note(store, "peak/host-memory", name, HE_HOST_MEMORY_COPIED_SILENTLY);
+        note(store, "host/to-rate", name, 2e10);
+        note(store, "host/to-latency", name, 4e-6);
+    }
+    for (uint32_t k = 0; k < m->link_count; k++) /* given to gpu1, assumed of gpu0 */
+        if (m->links[k].to == 1 || m->links[k].from == 1)
+            m->links[k].source = HE_SOURCE_ASSUMED;
+    ck_assert_int_eq(he_cost_apply_pairs(store, m), HE_OK);
+    ck_assert_int_eq(he_cost_apply_pairs(store, m), HE_OK); /* twice is as once */
+    ck_assert_double_eq_tol(m->devices[1].peaks.fp32, 8e12, 1e6);
+    ck_assert_double_eq_tol(m->devices[1].peaks.fp64, 2e12, 1e6);
+    ck_assert_double_eq_tol(m->devices[1].bandwidth, 3e11, 1e5);
+    ck_assert_double_eq_tol(m->devices[1].launch_ns, 7000, 1e-2);
+    ck_assert_int_eq(m->devices[1].peaks_source, HE_SOURCE_MEASURED);
+    ck_assert_int_eq(m->devices[1].host_memory, HE_HOST_MEMORY_COPIED_SILENTLY);
+    ck_assert_int_eq(m->devices[2].host_memory, HE_HOST_MEMORY_UNKNOWN);
+    ck_assert_double_eq_tol(m->devices[2].peaks.fp32, 4e12, 1e-3);
+    ck_assert_double_eq_tol(m->devices[2].bandwidth, 3e11, 1e5);
+    for (uint32_t k = 0; k < m->link_count; k++) {
+        const struct he_machine_link *link = &m->links[k];
+        bool is_measured = link->from == 0 && link->to == 1; /* nobody measured the way back */
+
+        ck_assert_int_eq(link->source == HE_SOURCE_MEASURED, is_measured);
+        if (is_measured)
+            ck_assert_double_eq_tol(link->bandwidth, 2e10, 1e4);
+        if (link->from == 0)
+            ck_assert_int_eq(he_machine_link_memory(m, link), m->devices[link->to].host_memory);
+    }
+    he_arena_fini(&arena);
+    he_machine_destroy(m);
+    he_cost_store_close(store);
+}
+END_TEST
+
 /* --- Signatures --- */
 
 struct variant {
@@ -627,6 +707,8 @@ int main(void)
     tcase_add_test(tcase, impossible_samples_are_refused);
     tcase_add_test(tcase, an_outlier_changes_nothing);
     tcase_add_test(tcase, the_factor_is_learnt_per_device_and_class);
+    tcase_add_test(tcase, what_was_learnt_against_other_peaks_is_forgotten);
+    tcase_add_test(tcase, a_self_test_replaces_guesses_and_not_what_is_given);
     tcase_add_test(tcase, a_saved_store_reads_back);
     tcase_add_test(tcase, damaged_lines_are_skipped_with_a_warning);
     tcase_add_test(tcase, another_version_is_left_alone);
