@@ -40,7 +40,8 @@ libhe_la_SOURCES += \
 	backends/opencl/tile.c backends/opencl/tile.h \
 	backends/opencl/value.c \
 	backends/opencl/variants.c \
-	backends/opencl/walk.c
+	backends/opencl/walk.c \
+	backends/opencl/weights.c
 
 if HAVE_CHECK
 check_PROGRAMS += tests/unit/test_opencl_runtime

@@ -141,6 +141,11 @@ int opencl_write_bits(struct opencl_build *b, uint32_t value);
  * once per program; @value may be HE_NONE. @form is not 0. */
 int opencl_read_made(struct opencl_build *b, uint32_t value, uint32_t form, enum he_dtype dtype,
                      const void *data, size_t bytes);
+/* Weights, for kernels that touch them through macros only (weights.c): a constant may lie there as
+ * halves. Packed: @count floats of our making, NULL when opencl_has_made(). */
+int opencl_read_packed(struct opencl_build *b, uint32_t value, uint32_t form, const void *numbers,
+                       size_t count);
+int opencl_read_weights(struct opencl_build *b, uint32_t value);
 /* True when that constant is there already, or nothing is kept: @data may be NULL then. */
 bool opencl_has_made(const struct opencl_build *b, uint32_t value, uint32_t form);
 void opencl_line(struct opencl_build *b, const char *format, ...) HE_PRINTF(2, 3);

@@ -113,7 +113,7 @@ static he_status pack(struct opencl_build *b, const struct he_node *node,
                 to[k * channels] = opencl_float(w, (size_t)(m * depth + k));
         }
     }
-    *out = opencl_read_made(b, node->inputs[1], form, HE_FLOAT32, packed, count * sizeof *packed);
+    *out = opencl_read_packed(b, node->inputs[1], form, packed, count);
     opencl_free(alloc, packed);
     return HE_OK;
 }
@@ -247,7 +247,7 @@ static he_status pack_tiles(struct opencl_build *b, struct tiled *t)
                            m % t->per_group] =
                         opencl_float(w, (size_t)(m * depth + c * places + r));
     }
-    t->w = opencl_read_made(b, t->node->inputs[1], 4, HE_FLOAT32, packed, count * sizeof *packed);
+    t->w = opencl_read_packed(b, t->node->inputs[1], 4, packed, count);
     opencl_free(alloc, packed);
     return HE_OK;
 }
@@ -357,7 +357,7 @@ static he_status emit_plain(struct opencl_build *b, const struct he_node *node,
 
     opencl_begin_each(b, count);
     x = opencl_read(b, node->inputs[0]);
-    w = opencl_read(b, node->inputs[1]);
+    w = opencl_read_weights(b, node->inputs[1]);
     opencl_line(b, "const uint ox = o %% %lldu, oy = o / %lldu %% %lldu;", LL(g->out_w),
                 LL(g->out_w), LL(g->out_h));
     opencl_line(b, "const uint m = o / %lldu %% %lldu, n = o / %lldu;", LL(g->out_h * g->out_w),
@@ -406,7 +406,7 @@ static he_status emit_transposed(struct opencl_build *b, const struct he_node *n
     count = g.batch * g.out_channels * g.out_h * g.out_w;
     opencl_begin_each(b, count);
     x = opencl_read(b, node->inputs[0]);
-    w = opencl_read(b, node->inputs[1]);
+    w = opencl_read_weights(b, node->inputs[1]);
     opencl_line(b, "const uint ox = o %% %lldu, oy = o / %lldu %% %lldu;", LL(g.out_w), LL(g.out_w),
                 LL(g.out_h));
     opencl_line(b, "const uint m = o / %lldu %% %lldu, n = o / %lldu, g = m / %lldu;",

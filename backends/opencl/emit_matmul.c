@@ -58,7 +58,7 @@ static he_status pack(struct opencl_build *b, const struct product *p, int *oper
                 packed[n / COLUMNS * *block_stride + k * *depth_stride + n % COLUMNS] =
                     opencl_float(value, (size_t)(k * p->b_depth + n * p->b_column));
     }
-    *operand = opencl_read_made(b, p->b, form, HE_FLOAT32, packed, count * sizeof *packed);
+    *operand = opencl_read_packed(b, p->b, form, packed, count);
     opencl_free(&b->dev->alloc, packed);
     return HE_OK;
 }
@@ -127,7 +127,7 @@ static he_status emit_vector(struct opencl_build *b, const struct he_node *node,
         if (status != HE_OK)
             return status;
     } else {
-        w = opencl_read(b, p->b);
+        w = opencl_read_weights(b, p->b);
     }
     emit_head(b, p, blocks, row_blocks, rows);
     batch_offset(b, "zb", &p->batch, &p->b_batch, p->k * p->n);
@@ -165,7 +165,7 @@ static he_status emit_scalar(struct opencl_build *b, const struct he_node *node,
 
     opencl_begin(b);
     x = opencl_read(b, p->a);
-    w = opencl_read(b, p->b);
+    w = opencl_read_weights(b, p->b);
     emit_head(b, p, p->n, row_blocks, rows);
     batch_offset(b, "zb", &p->batch, &p->b_batch, p->k * p->n);
     opencl_line(b, "const uint column = cb;");
@@ -265,8 +265,8 @@ static he_status emit_tiled(struct opencl_build *b, const struct he_node *node,
     struct opencl_product product = describe_tiled(p, &t);
 
     opencl_begin(b);
-    t.a = opencl_read(b, p->a);
-    t.b = opencl_read(b, p->b);
+    t.a = opencl_read_weights(b, p->a);
+    t.b = opencl_read_weights(b, p->b);
     opencl_line(b, "const uint z = (uint)get_group_id(2);");
     batch_offset(b, "za", &p->batch, &p->a_batch, p->m * p->k);
     batch_offset(b, "zb", &p->batch, &p->b_batch, p->k * p->n);

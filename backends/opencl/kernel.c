@@ -18,7 +18,7 @@ static void fail(struct opencl_build *b, he_status status)
 /* --- Operands --- */
 
 static he_status add_constant(struct opencl_build *b, uint32_t value, uint32_t form,
-                              const void *data, size_t bytes, uint32_t *out)
+                              enum he_dtype dtype, const void *data, size_t bytes, uint32_t *out)
 {
     struct opencl_program *program = b->program;
     struct opencl_constant *constant;
@@ -37,7 +37,7 @@ static he_status add_constant(struct opencl_build *b, uint32_t value, uint32_t f
     if (status != HE_OK)
         return status;
     constant = &program->constants[program->constant_count];
-    *constant = (struct opencl_constant){ value, form, NULL };
+    *constant = (struct opencl_constant){ value, form, dtype, NULL };
     status = opencl_buffer_create(program->dev, bytes, &constant->buffer);
     if (status != HE_OK)
         return status;
@@ -59,7 +59,7 @@ static he_status locate(struct opencl_build *b, uint32_t value, struct opencl_re
         return HE_OK;
     if (v->data) {
         out->kind = OPENCL_CONSTANT;
-        return add_constant(b, value, 0, v->data, v->data_bytes, &out->index);
+        return add_constant(b, value, 0, v->dtype, v->data, v->data_bytes, &out->index);
     }
     out->index = b->slot_of[value];
     if (out->index != HE_NONE)
@@ -177,11 +177,13 @@ int opencl_read_made(struct opencl_build *b, uint32_t value, uint32_t form, enum
     he_status status = HE_OK;
 
     if (b->program)
-        status = add_constant(b, value, form, data, bytes, &operand.ref.index);
+        status = add_constant(b, value, form, dtype, data, bytes, &operand.ref.index);
     if (status != HE_OK) {
         fail(b, status);
         return 0;
     }
+    if (b->program)
+        operand.dtype = b->program->constants[operand.ref.index].dtype;
     return add_operand(b, &operand);
 }
 

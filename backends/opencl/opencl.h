@@ -261,6 +261,7 @@ struct opencl_step {
 struct opencl_constant {
     uint32_t value;     /* of the graph, HE_NONE for made ones */
     uint32_t form;      /* packed forms of one value are constants of their own */
+    enum he_dtype dtype; /* its own, which a packed form may have narrowed */
     struct opencl_buffer *buffer;
 };
 

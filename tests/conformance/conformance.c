@@ -16,12 +16,15 @@
 
 static unsigned passed, failed, skipped, devices_run;
 
+/* What a device multiplies: bfloat16 keeps 8 bits of a factor, a half 11; sums are float32. */
+enum precision { SINGLE, HALF, BFLOAT };
+
 /* A device under test and what it may refuse. */
 struct subject {
     struct he_device *dev;
     char *claims;
     char name[96];
-    bool is_coarse; /* computes in bfloat16 */
+    enum precision precision;
 };
 
 static bool fail(const struct subject *s, const char *what, const char *why)
@@ -48,8 +51,8 @@ static void *need(size_t bytes)
 
 /* --- Comparing --- */
 
-static bool floats_agree(const float *got, const float *want, int64_t count, bool is_coarse,
-                         char *why, size_t size)
+static bool floats_agree(const float *got, const float *want, int64_t count,
+                         enum precision precision, char *why, size_t size)
 {
     float top = 1;
 
@@ -57,7 +60,9 @@ static bool floats_agree(const float *got, const float *want, int64_t count, boo
         if (isfinite(want[k]) && fabsf(want[k]) > top)
             top = fabsf(want[k]);
     for (int64_t k = 0; k < count; k++) {
-        float limit = is_coarse ? 0.03f * top : 2e-5f * top + 2e-4f * fabsf(want[k]);
+        float limit = precision == BFLOAT ? 0.03f * top
+                      : precision == HALF ? 0.004f * top
+                                          : 2e-5f * top + 2e-4f * fabsf(want[k]);
 
         if (got[k] == want[k] || (isnan(got[k]) && isnan(want[k])) ||
             fabsf(got[k] - want[k]) <= limit)
@@ -70,12 +75,12 @@ static bool floats_agree(const float *got, const float *want, int64_t count, boo
 }
 
 static bool values_agree(const struct he_value *value, const void *got, const void *want,
-                         bool is_coarse, char *why, size_t size)
+                         enum precision precision, char *why, size_t size)
 {
     int64_t count = he_shape_count(&value->shape);
 
     if (value->dtype == HE_FLOAT32)
-        return floats_agree(got, want, count, is_coarse, why, size);
+        return floats_agree(got, want, count, precision, why, size);
     if (memcmp(got, want, (size_t)he_shape_bytes(&value->shape, value->dtype)) == 0)
         return true;
     snprintf(why, size, "%s contents differ", he_dtype_name(value->dtype));
@@ -116,7 +121,7 @@ static bool same_outputs(const struct subject *s, const char *what, const struct
         if (!is_fine)
             snprintf(why, sizeof why, "%.190s", he_error_message());
         else
-            is_fine = values_agree(value, got, want, s->is_coarse, why, sizeof why);
+            is_fine = values_agree(value, got, want, s->precision, why, sizeof why);
         free(got);
         free(want);
         if (!is_fine) {
@@ -158,7 +163,7 @@ static bool moves_slots(const struct subject *s, const char *what, const struct 
         run->arenas[0] = elsewhere;
         is_fine = test_run_get(run, 0, value, got) == HE_OK &&
                   test_run_get(reference, 0, value, want) == HE_OK &&
-                  values_agree(v, got, want, s->is_coarse, why, sizeof why);
+                  values_agree(v, got, want, s->precision, why, sizeof why);
         run->arenas[0] = old;
         free(want);
         if (!is_fine)
@@ -336,14 +341,19 @@ static void run_memory(const struct subject *s)
 
 /* --- Devices --- */
 
+static enum precision precision_of(const struct he_device_info *info)
+{
+    return info && info->peaks.fp32 == 0 && info->peaks.bf16 > 0 ? BFLOAT : SINGLE;
+}
+
 static he_status open_device(const struct he_backend *backend, size_t index,
-                             const struct he_device_info *info, bool is_reference,
+                             enum precision precision, bool is_reference,
                              struct he_device **out)
 {
-    bool is_coarse = info && info->peaks.fp32 == 0 && info->peaks.bf16 > 0;
     struct he_device_config config = { .struct_size = sizeof config,
                                        .threads = is_reference ? 1 : 0,
-                                       .allow_bf16 = is_coarse,
+                                       .allow_bf16 = precision == BFLOAT,
+                                       .allow_fp16 = precision == HALF,
                                        .allocator = he_allocator_default };
 
     return he_device_open(backend, index, &config, &he_allocator_default, out);
@@ -353,11 +363,11 @@ static void run_device(const struct he_backend *backend, size_t index,
                        const struct he_device_info *info, struct he_device *reference,
                        const char *only_case, uint64_t only_seed)
 {
-    struct subject s = { .is_coarse = info->peaks.fp32 == 0 && info->peaks.bf16 > 0 };
+    struct subject s = { .precision = precision_of(info) };
     unsigned before[3] = { passed, failed, skipped };
 
     snprintf(s.name, sizeof s.name, "%s:%zu", backend->name, index);
-    if (open_device(backend, index, info, false, &s.dev) != HE_OK) {
+    if (open_device(backend, index, s.precision, false, &s.dev) != HE_OK) {
         fail(&s, "open", he_error_message());
         return;
     }
@@ -383,6 +393,32 @@ static void run_device(const struct he_backend *backend, size_t index,
     he_device_close(s.dev);
 }
 
+/* What multiplies weights, again where products may be lowered to float16. */
+static void run_lowered(const struct he_backend *backend, size_t index, struct he_device *reference)
+{
+    struct subject s = { .precision = HALF };
+    unsigned before[3] = { passed, failed, skipped };
+
+    snprintf(s.name, sizeof s.name, "%s:%zu lowered to float16", backend->name, index);
+    if (open_device(backend, index, HALF, false, &s.dev) != HE_OK) {
+        fail(&s, "open", he_error_message());
+        return;
+    }
+    s.claims = test_claims_read(backend->name);
+    for (size_t k = 0; k < test_case_count; k++) {
+        const char *name = test_cases[k].name;
+
+        for (uint64_t seed = 1; seed <= SEEDS; seed++)
+            if (strncmp(name, "conv", 4) == 0 || strncmp(name, "gemm", 4) == 0 ||
+                strncmp(name, "matmul", 6) == 0)
+                run_case(&s, reference, &test_cases[k], seed);
+    }
+    printf("%s: %u passed, %u failed, %u skipped by its claims\n", s.name, passed - before[0],
+           failed - before[1], skipped - before[2]);
+    free(s.claims);
+    he_device_close(s.dev);
+}
+
 static void run_backend(const struct he_backend *backend, struct he_device *reference,
                         const char *only_case, uint64_t only_seed)
 {
@@ -396,8 +432,11 @@ static void run_backend(const struct he_backend *backend, struct he_device *refe
         skipped++;
         return;
     }
-    for (size_t k = 0; k < count && k < 16; k++)
+    for (size_t k = 0; k < count && k < 16; k++) {
         run_device(backend, k, &infos[k], reference, only_case, only_seed);
+        if (!only_case && infos[k].kind == HE_KIND_GPU && precision_of(&infos[k]) == SINGLE)
+            run_lowered(backend, k, reference);
+    }
 }
 
 int main(int argc, char **argv)
@@ -409,7 +448,7 @@ int main(int argc, char **argv)
 
     setenv("HETEROENGINE_NULL", "1", 0);
     cpu = he_backend_find("cpu");
-    if (!cpu || open_device(cpu, 0, NULL, true, &reference) != HE_OK) {
+    if (!cpu || open_device(cpu, 0, SINGLE, true, &reference) != HE_OK) {
         printf("the reference, the cpu backend, cannot be opened: %s\n", he_error_message());
         return 1;
     }
