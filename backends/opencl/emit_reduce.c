@@ -14,6 +14,7 @@
 /* A GPU: work-items that fill a unit, elements a work-item loads at once, and parts of a row at most. */
 #define FULL_UNIT 4096
 #define AT_ONCE 4u
+#define MOST_AT_ONCE 16
 #define MOST_PARTS 1024
 
 struct reduction {
@@ -134,9 +135,26 @@ static void plan_parts(const struct opencl_build *b, const struct opencl_rows *r
 }
 
 /* for (...) { v = element; @step } */
-static void emit_loop(struct opencl_build *b, const struct walk *w, int x, const char *type,
-                      const char *step)
+static void emit_loop(struct opencl_build *b, const struct opencl_rows *rows, const struct walk *w,
+                      int x, const char *type, const char *step)
 {
+    int64_t each = (w->chunk + rows->lanes - 1) / rows->lanes;
+
+    if (opencl_likes_tiles(b->dev) && each && each <= MOST_AT_ONCE) { /* all loads under way */
+        opencl_line(b, "{\n%s some[%lld];", type, LL(each));
+        for (int pass = 0; pass < 2; pass++) {
+            opencl_line(b, "#pragma unroll\nfor (uint k = 0; k < %lldu; k++) {", LL(each));
+            opencl_line(b, "const uint i = begin + lane + k * lanes;\nif (i < end) {");
+            if (pass == 0) {
+                opencl_offset(b, "at", "i", w->gone, w->gone_dims, w->gone_strides, 0);
+                opencl_line(b, "some[k] = X%d(base + at);\n}\n}", x);
+            } else {
+                opencl_line(b, "const %s v = some[k];\n%s\n}\n}", type, step);
+            }
+        }
+        opencl_line(b, "}");
+        return;
+    }
     opencl_line(b, "{\nuint i = begin + lane;");
     if (opencl_likes_tiles(b->dev)) { /* some loads under way before the first is waited for */
         opencl_line(b, "for (; i + %uu * lanes < end; i += %uu * lanes) {\n%s some[%u];", AT_ONCE - 1,
@@ -181,7 +199,7 @@ static he_status join_parts(struct opencl_build *b, const struct walk *w, const 
     emit_place(b, &all);
     opencl_line(b, "float acc = %s;", r->start);
     snprintf(step, sizeof step, "const float l = acc, r = v; acc = %s;", r->join);
-    emit_loop(b, &all, opencl_use_scratch(b, partial, false), "float", step);
+    emit_loop(b, &rows, &all, opencl_use_scratch(b, partial, false), "float", step);
     opencl_join_lanes(b, &rows, "acc", r->join);
     opencl_line(b, "const uint length = %lldu;\nif (lane == 0u) {", LL(w->length));
     opencl_result(b, "row", r->end ? r->end : "acc");
@@ -237,11 +255,11 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
     }
     if (strcmp(r->op, "ReduceLogSumExp") == 0) {
         opencl_line(b, "float top = -INFINITY;");
-        emit_loop(b, &w, operand, type, "top = fmax(top, v);");
+        emit_loop(b, &rows, &w, operand, type, "top = fmax(top, v);");
         opencl_join_lanes(b, &rows, "top", "fmax(l, r)");
         opencl_line(b, "if (isinf(top)) top = 0.0f;");
     }
-    emit_loop(b, &w, operand, type, each);
+    emit_loop(b, &rows, &w, operand, type, each);
     opencl_join_lanes(b, &rows, "acc", r->join);
     if (w.parts > 1) {
         opencl_line(b, "if (lane == 0u) x%d[row] = acc;", opencl_use_scratch(b, partial, true));

@@ -15,6 +15,7 @@
 #define GROUP 256
 #define MOST_LANES 1024
 #define ELEMENTS_EACH 8 /* that a lane has under way at once */
+#define MOST_EACH 32    /* that it may keep */
 #define ACROSS 32       /* rows whose elements are one read of 128 bytes */
 
 static uint32_t power_above(int64_t count, uint32_t most)
@@ -55,10 +56,11 @@ static void share_on_gpu(struct opencl_rows *rows, int64_t length, const struct 
     rows->lanes = length <= ELEMENTS_EACH ? 1 : power_above(length / ELEMENTS_EACH, group);
     if (length > ELEMENTS_EACH && rows->lanes < 8)
         rows->lanes = 8;
-    /* Long rows that are few: as many lanes as there can be. */
-    if (length > (int64_t)group * 32 || rows->count < found->units)
-        while (rows->lanes < most && (int64_t)rows->lanes * ELEMENTS_EACH < length)
-            rows->lanes *= 2;
+    /* Long rows: as registers hold them. Few rows: as many lanes as there can be. */
+    while (rows->lanes < most &&
+           (length > (int64_t)rows->lanes * MOST_EACH ||
+            (rows->count < found->units && length > (int64_t)rows->lanes * ELEMENTS_EACH)))
+        rows->lanes *= 2;
     rows->each = rows->lanes < group ? group / rows->lanes : 1;
 }
 
