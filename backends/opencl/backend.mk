@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The opencl backend. The ICD loader is opened at run time: nothing to link.
-EXTRA_DIST += backends/opencl/opencl.claims backends/opencl/README.md
+EXTRA_DIST += backends/opencl/opencl.claims backends/opencl/README.md backends/opencl/ROOFLINE.md
 if HAVE_OPENCL
 BUILTIN_BACKENDS += opencl
 CLAIMS += backends/opencl/opencl.claims
