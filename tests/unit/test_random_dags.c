@@ -21,6 +21,7 @@
 #define GRAPHS 1000
 #define GPU_EVERY 50
 #define IN_FLIGHT 3
+#define REQUESTS 4 /* one more: a context is used again */
 
 /* --- Running it --- */
 
@@ -78,23 +79,25 @@ static struct he_plan *place(struct he_engine *engine, struct he_model *model, s
     return plan;
 }
 
-/* IN_FLIGHT requests at once, all with the same input; @outputs has room for all. */
-static void run(struct he_engine *engine, struct he_plan *plan, const DLTensor *input,
-                struct he_output *outputs, uint32_t requests)
+/* REQUESTS requests, each with an input of its own, IN_FLIGHT at once; @outputs has room for all. */
+static void run(struct he_engine *engine, struct he_plan *plan, const DLTensor *inputs,
+                struct he_output *outputs)
 {
     struct he_session_options options = { .struct_size = sizeof options,
-                                          .max_in_flight = requests };
-    struct he_request *flying[IN_FLIGHT];
+                                          .max_in_flight = IN_FLIGHT };
+    struct he_request *flying[REQUESTS];
     struct he_session *session;
     he_status status = he_session_create(engine, plan, &options, &session);
 
     ck_assert_msg(status == HE_OK, "session: %s", he_error_message());
-    for (uint32_t r = 0; r < requests; r++) {
+    for (uint32_t r = 0; r < REQUESTS; r++) {
+        const DLTensor *input = &inputs[r];
+
         status = he_session_submit(session, &input, 1, outputs + r * plan->graph->output_count,
                                    plan->graph->output_count, NULL, NULL, &flying[r]);
         ck_assert_msg(status == HE_OK, "submit: %s", he_error_message());
     }
-    for (uint32_t r = 0; r < requests; r++) {
+    for (uint32_t r = 0; r < REQUESTS; r++) {
         status = he_request_wait(flying[r], -1);
         ck_assert_msg(status == HE_OK, "run: %s", he_error_message());
         he_request_destroy(flying[r]);
@@ -136,24 +139,27 @@ static void try_graph(struct he_engine *engine, uint64_t seed)
     struct random_model choose = { .state = seed * 977 + 1 };
     struct he_plan *alone = place(engine, model, NULL), *mixed = place(engine, model, &choose);
     uint32_t output_count = alone->graph->output_count;
-    struct he_output *expected = calloc(output_count, sizeof *expected);
-    struct he_output *got = calloc((size_t)output_count * IN_FLIGHT, sizeof *got);
+    struct he_output *expected = calloc((size_t)output_count * REQUESTS, sizeof *expected);
+    struct he_output *got = calloc((size_t)output_count * REQUESTS, sizeof *got);
     const struct he_value *x = &alone->graph->values[alone->graph->inputs[0]];
     int64_t count = he_shape_count(&x->shape);
-    float *data = calloc((size_t)count, sizeof *data);
-    DLTensor input = { .data = data, .device = { kDLCPU, 0 }, .ndim = 4,
-                       .dtype = { kDLFloat, 32, 1 }, .shape = (int64_t *)x->shape.dims };
+    float *data = calloc((size_t)count * REQUESTS, sizeof *data);
+    DLTensor inputs[REQUESTS];
 
     ck_assert(expected && got && data);
-    for (int64_t k = 0; k < count; k++)
+    for (int64_t k = 0; k < count * REQUESTS; k++)
         data[k] = random_unit(&choose);
-    run(engine, alone, &input, expected, 1);
-    run(engine, mixed, &input, got, IN_FLIGHT);
-    for (uint32_t k = 0; k < output_count * IN_FLIGHT; k++)
-        expect_same(&got[k].given->dl_tensor, &expected[k % output_count].given->dl_tensor, seed,
+    for (uint32_t r = 0; r < REQUESTS; r++)
+        inputs[r] = (DLTensor){ .data = data + (int64_t)r * count, .device = { kDLCPU, 0 },
+                                .ndim = 4, .dtype = { kDLFloat, 32, 1 },
+                                .shape = (int64_t *)x->shape.dims };
+    run(engine, alone, inputs, expected);
+    run(engine, mixed, inputs, got);
+    for (uint32_t k = 0; k < output_count * REQUESTS; k++)
+        expect_same(&got[k].given->dl_tensor, &expected[k].given->dl_tensor, seed,
                     k % output_count);
-    drop(expected, output_count);
-    drop(got, output_count * IN_FLIGHT);
+    drop(expected, output_count * REQUESTS);
+    drop(got, output_count * REQUESTS);
     free(data);
     he_plan_destroy(alone);
     he_plan_destroy(mixed);
@@ -194,10 +200,13 @@ START_TEST(any_placement_gives_the_outputs_of_one_device)
 }
 END_TEST
 
+/* Two where there are two: they copy to each other. */
 START_TEST(a_gpu_beside_changes_nothing)
 {
-    struct he_engine *engine = open_engine(",GPU:0");
+    struct he_engine *engine = open_engine(",GPU:0,GPU:1");
 
+    if (!engine)
+        engine = open_engine(",GPU:0");
     if (!engine) {
         printf("without a GPU: %s\n", he_error_message());
         return;
@@ -215,6 +224,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    setenv("POCL_DEVICES", "pthread pthread", 0); /* PoCL's one device twice */
     tcase_set_timeout(tcase, 1200);
     tcase_add_test(tcase, any_placement_gives_the_outputs_of_one_device);
     tcase_add_test(tcase, a_gpu_beside_changes_nothing);
