@@ -19,7 +19,7 @@
 #include "support/random_model.h"
 
 #define GRAPHS 1000
-#define GPU_EVERY 50
+#define GPU_EVERY 100
 #define IN_FLIGHT 3
 #define REQUESTS 4 /* one more: a context is used again */
 
