@@ -562,9 +562,11 @@ END_TEST
 
 /* --- Callers --- */
 
+#define CHAIN 20
+
 struct chain {
     struct he_output got[OUTPUTS_MAX];
-    struct he_request *request;
+    struct he_request *requests[CHAIN]; /* the first is at the end */
     _Atomic int left;
     _Atomic int failed;
 };
@@ -574,16 +576,17 @@ static void send_next(void *self, struct he_request *request, he_status status)
 {
     struct chain *chain = self;
     const DLTensor *inputs[] = { &input };
-    struct he_request *next;
+    int left;
 
     (void)request;
     if (status != HE_OK)
         atomic_fetch_add(&chain->failed, 1);
     drop(chain->got, output_count);
-    if (atomic_fetch_sub(&chain->left, 1) <= 1)
+    left = atomic_fetch_sub(&chain->left, 1) - 1;
+    if (left <= 0)
         return;
-    if (he_session_submit(session, inputs, 1, chain->got, output_count, send_next, chain, &next) !=
-        HE_OK) {
+    if (he_session_submit(session, inputs, 1, chain->got, output_count, send_next, chain,
+                          &chain->requests[left - 1]) != HE_OK) {
         atomic_fetch_add(&chain->failed, 1);
         atomic_store(&chain->left, 0);
     }
@@ -594,7 +597,7 @@ START_TEST(requests_brought_by_callbacks_survive_too)
     const DLTensor *inputs[] = { &input };
 
     for (int round = 0; round < 20; round++) {
-        struct chain chains[IN_FLIGHT] = { { .left = 20 }, { .left = 20 }, { .left = 20 } };
+        struct chain chains[IN_FLIGHT] = { { .left = CHAIN }, { .left = CHAIN }, { .left = CHAIN } };
 
         chip->overlaps = round % 4 > 0;
         open_on(beside, HE_ON_LOSS_DEFAULT);
@@ -602,11 +605,13 @@ START_TEST(requests_brought_by_callbacks_survive_too)
                   round % 3 ? HE_ERR_DEVICE_LOST : HE_ERR_DEVICE, round % 5 == 0);
         for (int c = 0; c < IN_FLIGHT; c++)
             must(he_session_submit(session, inputs, 1, chains[c].got, output_count, send_next,
-                                   &chains[c], &chains[c].request));
+                                   &chains[c], &chains[c].requests[CHAIN - 1]));
         for (int c = 0; c < IN_FLIGHT; c++) {
             while (atomic_load(&chains[c].left) > 0)
                 sched_yield();
             ck_assert_int_eq(atomic_load(&chains[c].failed), 0);
+            for (int k = 0; k < CHAIN; k++)
+                he_request_destroy(chains[c].requests[k]);
         }
         end();
         no_fault();
