@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a model to a plan: the graph, its costs on every device, the placement. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -261,6 +262,31 @@ static he_status plan_from_file(struct he_engine *engine, const char *path, stru
     return status;
 }
 
+/* A task that nothing can run, with every device's reason. */
+static he_status check_costs(const struct he_graph *graph, const struct he_problem *problem,
+                             const struct he_cost *costs)
+{
+    char why[600];
+
+    for (uint32_t t = 0; t < graph->task_count; t++) {
+        const struct he_cost *row = &costs[(size_t)t * problem->device_count];
+        size_t used = 0;
+        uint32_t d = 0;
+
+        while (d < problem->device_count && row[d].reason)
+            d++;
+        if (d < problem->device_count || problem->device_count == 0)
+            continue;
+        why[0] = '\0';
+        for (d = 0; d < problem->device_count && used < sizeof why; d++)
+            used += (size_t)snprintf(why + used, sizeof why - used, "%s%s", d ? "; " : "",
+                                     row[d].reason);
+        return he_error_set(HE_ERR_UNSUPPORTED, "task %s can run on none of the devices: %s",
+                            problem->task_ids[t], why);
+    }
+    return HE_OK;
+}
+
 he_status he_engine_analyze(struct he_engine *engine, const struct he_model *model,
                             const struct he_analyze_options *options, struct he_plan **out)
 {
@@ -278,6 +304,13 @@ he_status he_engine_analyze(struct he_engine *engine, const struct he_model *mod
         memcpy(&chosen, options,
                options->struct_size < sizeof chosen ? options->struct_size : sizeof chosen);
     status = he_engine_prepare(engine, model, &chosen, &graph, &problem, &costs);
+    if (status == HE_OK) {
+        status = check_costs(graph, problem, costs);
+        if (status != HE_OK) {
+            he_graph_destroy(graph);
+            he_problem_destroy(problem);
+        }
+    }
     if (status != HE_OK)
         return status;
     place_options.time_limit = chosen.time_limit;
