@@ -44,6 +44,9 @@ static const struct {
 #define DEFAULT_BANDWIDTH 10e9
 /* A task inside a region costs a call, not a launch. */
 #define TASK_CALL_SECONDS 0.3e-6
+/* Where memory is not the host's, a task whose shapes come while running waits for the device, and may
+ * have its kernels written anew. */
+#define LATE_CALL_SECONDS 1e-3
 
 static double peak_for(const struct he_machine_device *device, enum he_dtype dtype)
 {
@@ -100,6 +103,8 @@ static void roofline(const struct he_graph *graph, const struct he_task *task,
     cost->memory_seconds = (work->read_bytes + work->write_bytes) /
                            (bandwidth * efficiency[work->work_class].memory);
     cost->launch_seconds = fmax(TASK_CALL_SECONDS, device->launch_ns * 1e-9);
+    if (task->is_dynamic && !(device->caps & HE_CAP_HOST_MEMORY))
+        cost->launch_seconds += LATE_CALL_SECONDS;
     cost->seconds = fmax(cost->compute_seconds, cost->memory_seconds) + cost->launch_seconds;
 }
 

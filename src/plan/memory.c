@@ -46,6 +46,9 @@ static uint32_t get_home(struct home_maker *m, uint32_t memory, uint32_t value)
 
     if (*slot != HE_NONE)
         return *slot;
+    /* A dynamic value is one tensor on the host, for all devices. */
+    if (bytes < 0 && memory != 0)
+        return *slot = get_home(m, 0, value);
     *slot = plan->home_count++;
     home = &plan->homes[*slot];
     *home = (struct he_home){ .value = value, .memory = memory, .kind = HE_HOME_ARENA,

@@ -136,7 +136,8 @@ static he_status take_outputs_home(struct step_maker *m, const struct he_plan_re
 
         /* The host has a home for it when it is an output, or a host device reads it. */
         host_home = home_at(m, 0, value);
-        if (region->slots[k].role == HE_SLOT_INPUT || host_home == HE_NONE)
+        if (region->slots[k].role == HE_SLOT_INPUT || host_home == HE_NONE ||
+            host_home == region->slot_homes[k])
             continue;
         status = add_copy(m, region->slot_homes[k], host_home, at);
         if (status != HE_OK)
