@@ -15,22 +15,32 @@ libhe_la_SOURCES += \
 	backends/opencl/digest.c \
 	backends/opencl/emit_conv.c \
 	backends/opencl/emit_depthwise.c \
+	backends/opencl/emit_direct.c \
 	backends/opencl/emit_gather.c \
+	backends/opencl/emit_loss.c \
+	backends/opencl/emit_make.c \
 	backends/opencl/emit_matmul.c \
 	backends/opencl/emit_move.c \
 	backends/opencl/emit_norm.c \
 	backends/opencl/emit_pointwise.c \
 	backends/opencl/emit_pool.c \
+	backends/opencl/emit_quant.c \
 	backends/opencl/emit_reduce.c \
 	backends/opencl/emit_resize.c \
+	backends/opencl/emit_sample.c \
+	backends/opencl/emit_scan.c \
+	backends/opencl/emit_scatter.c \
+	backends/opencl/emit_select.c \
 	backends/opencl/emit_transpose.c \
 	backends/opencl/emit_winograd.c \
 	backends/opencl/fail.c \
 	backends/opencl/find.c \
 	backends/opencl/instance.c \
 	backends/opencl/kernel.c \
+	backends/opencl/late.c backends/opencl/late.h \
 	backends/opencl/mma.c \
 	backends/opencl/opencl.c backends/opencl/opencl.h \
+	backends/opencl/parts.c \
 	backends/opencl/program.c \
 	backends/opencl/queue.c \
 	backends/opencl/rows.c \

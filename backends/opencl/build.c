@@ -53,19 +53,46 @@ void opencl_result(struct opencl_build *b, const char *index, const char *expres
     }
 }
 
-static const struct opencl_emitter *find_emitter(const struct he_node *node)
+/* The emitter of @node behind @after (NULL: the first). An operator may have several. */
+static const struct opencl_emitter *find_emitter(const struct he_node *node,
+                                                 const struct opencl_emitter *after)
 {
     static const struct opencl_emitter_table *const tables[] = {
-        &opencl_conv_table,   &opencl_matmul_table, &opencl_pool_table,   &opencl_reduce_table,
-        &opencl_norm_table,   &opencl_move_table,   &opencl_gather_table, &opencl_resize_table,
-        &opencl_transpose_table,
+        &opencl_conv_table,   &opencl_matmul_table,  &opencl_pool_table,   &opencl_reduce_table,
+        &opencl_norm_table,   &opencl_move_table,    &opencl_transpose_table,
+        &opencl_gather_table,
+        &opencl_resize_table, &opencl_make_table,    &opencl_scan_table,   &opencl_scatter_table,
+        &opencl_select_table, &opencl_sample_table,  &opencl_quant_table,  &opencl_loss_table,
+        &opencl_direct_table,
     };
 
-    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
-        for (size_t k = 0; k < tables[t]->count; k++)
-            if (opencl_is(node, tables[t]->emitters[k].op))
-                return &tables[t]->emitters[k];
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+        for (size_t k = 0; k < tables[t]->count; k++) {
+            const struct opencl_emitter *emitter = &tables[t]->emitters[k];
+
+            if (!after && opencl_is(node, emitter->op))
+                return emitter;
+            if (emitter == after)
+                after = NULL;
+        }
+    }
     return NULL;
+}
+
+/* What one emitter refuses, the next one may do. */
+static he_status emit_head(struct opencl_build *b, const struct he_node *head,
+                           const struct opencl_emitter *emitter)
+{
+    uint32_t steps = b->program ? b->program->step_count : 0;
+    he_status status = HE_OK;
+
+    for (; emitter; emitter = find_emitter(head, emitter)) {
+        status = emitter->emit(b, head);
+        if (status != HE_ERR_UNSUPPORTED || b->status != HE_OK ||
+            (b->program && b->program->step_count != steps))
+            break;
+    }
+    return status;
 }
 
 /* The output is the first input's bytes. */
@@ -207,7 +234,7 @@ static he_status emit_segment(struct opencl_build *b, const struct he_node *head
         b->tail_begin = b->segment_begin;
         b->segment_end = find_tail_end(b, b->segment_begin);
     } else {
-        emitter = find_emitter(head);
+        emitter = find_emitter(head, NULL);
         if (!emitter)
             return opencl_refuse(head, "there is no kernel for it (opset %d)", head->opset);
         if (emitter->takes_tail && b->shape)
@@ -223,7 +250,7 @@ static he_status emit_segment(struct opencl_build *b, const struct he_node *head
             return status;
     }
     if (!opencl_is_pointwise(head))
-        return emitter->emit(b, head);
+        return emit_head(b, head, emitter);
     count = he_shape_count(b->shape);
     if (is_for_fours(b))
         return emit_by_fours(b, count);

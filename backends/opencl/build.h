@@ -70,7 +70,8 @@ struct opencl_build {
     he_status status; /* the first failure; sticky */
 };
 
-/* One operator that is not pointwise. */
+/* One operator that is not pointwise. Where several have it, one that refuses (HE_ERR_UNSUPPORTED, before it
+ * has written a kernel) leaves it to the next; all of them take tails then, or none. */
 struct opencl_emitter {
     const char *op;
     he_status (*emit)(struct opencl_build *b, const struct he_node *node);
@@ -80,9 +81,11 @@ struct opencl_emitter_table {
     const struct opencl_emitter *emitters;
     size_t count;
 };
-extern const struct opencl_emitter_table opencl_conv_table, opencl_matmul_table, opencl_pool_table,
-    opencl_reduce_table, opencl_norm_table, opencl_move_table, opencl_gather_table,
-    opencl_resize_table, opencl_transpose_table;
+extern const struct opencl_emitter_table opencl_conv_table, opencl_matmul_table,
+    opencl_pool_table, opencl_reduce_table, opencl_norm_table, opencl_move_table,
+    opencl_gather_table, opencl_resize_table, opencl_transpose_table, opencl_make_table,
+    opencl_scan_table, opencl_scatter_table, opencl_select_table, opencl_sample_table,
+    opencl_quant_table, opencl_loss_table, opencl_direct_table;
 
 /* --- Values --- */
 

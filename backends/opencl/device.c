@@ -2,7 +2,7 @@
 /* An open device: its context, buffers, and the device table. */
 #include <string.h>
 
-#include "opencl.h"
+#include "late.h"
 
 /* What no second call will mend. After a fault in a kernel, or a reset, NVIDIA's driver calls the queue
  * or the context invalid; ours are never that otherwise. */
@@ -241,11 +241,11 @@ static he_status variants(void *self, const struct he_graph *graph, const struct
 static he_status compile_with(void *self, const struct he_region *region,
                               const struct he_compile_options *options, void **out)
 {
-    struct opencl_program *program = NULL;
-    he_status status = opencl_program_create(self, region, options ? options->variants : NULL,
-                                             &program);
+    struct opencl_parts *parts = NULL;
+    he_status status = opencl_parts_create(self, region, options ? options->variants : NULL,
+                                           &parts);
 
-    *out = program;
+    *out = parts;
     return status;
 }
 
@@ -257,25 +257,21 @@ static he_status compile(void *self, const struct he_region *region, void **out)
 static void program_free(void *self, void *program)
 {
     (void)self;
-    opencl_program_destroy(program);
+    opencl_parts_destroy(program);
 }
 
 static he_status program_info(void *self, void *program, struct he_program_info *out)
 {
-    const struct opencl_program *p = program;
-
     (void)self;
-    out->workspace_bytes = p->workspace_bytes;
-    out->constant_bytes = p->constant_bytes;
+    opencl_parts_info(program, out);
     return HE_OK;
 }
 
 static he_status bind(void *self, void *program, const struct he_binding *bindings,
                       void *workspace, size_t workspace_offset, void **out)
 {
-    struct opencl_instance *instance = NULL;
-    he_status status = opencl_instance_create(program, bindings, workspace, workspace_offset,
-                                              &instance);
+    struct opencl_parts_instance *instance = NULL;
+    he_status status = opencl_parts_bind(program, bindings, workspace, workspace_offset, &instance);
 
     (void)self;
     *out = instance;
@@ -285,20 +281,20 @@ static he_status bind(void *self, void *program, const struct he_binding *bindin
 static void instance_free(void *self, void *instance)
 {
     (void)self;
-    opencl_instance_destroy(instance);
+    opencl_parts_unbind(instance);
 }
 
 static he_status instance_set(void *self, void *instance, uint32_t slot,
                               const struct he_binding *binding)
 {
     (void)self;
-    return opencl_instance_set(instance, slot, binding);
+    return opencl_parts_set(instance, slot, binding);
 }
 
 static he_status launch(void *self, void *instance, const struct he_launch *launch)
 {
     (void)self;
-    return opencl_instance_launch(instance, launch ? launch->task_ns : NULL);
+    return opencl_parts_launch(instance, launch ? launch->task_ns : NULL);
 }
 
 static he_status wait(void *self)

@@ -302,18 +302,20 @@ static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
     struct opencl_rows rows;
     struct parts parts;
     int in;
+    /* Mean and inverse deviation are asked for: the plain way has both in one lane. */
+    bool is_more = opencl_output(b, node, 1) || opencl_output(b, node, 2);
 
     if (!n->length || !n->rows)
         return opencl_refuse(node, "an empty tensor");
     for (uint32_t k = 1; k < node->output_count; k++)
-        if (opencl_output(b, node, k))
+        if (opencl_output(b, node, k) && !(k < 3 && opencl_is(node, "LayerNormalization")))
             return opencl_refuse(node, "its output %u is not done", k);
     opencl_begin_rows(b, &rows, n->rows, n->length, false);
-    if (!is_kept(b, &rows, n->length) && plan_parts(b, &rows, n->length, &parts))
+    if (!is_more && !is_kept(b, &rows, n->length) && plan_parts(b, &rows, n->length, &parts))
         return emit_normal_parts(b, node, n, &parts);
     in = opencl_read(b, node->inputs[0]);
     opencl_line(b, "const uint base = row * %lldu;\nfloat mean = 0.0f, spread = 0.0f;", LL(n->length));
-    if (is_kept(b, &rows, n->length)) {
+    if (!is_more && is_kept(b, &rows, n->length)) {
         put_kept_normal(b, node, n, &rows, in);
         return opencl_end_rows(b, &rows);
     }
@@ -327,6 +329,10 @@ static he_status emit_normal(struct opencl_build *b, const struct he_node *node,
     opencl_line(b, "const float d = X%d(base + i) - mean;\nspread += d * d;\n}", in);
     opencl_join_lanes(b, &rows, "spread", "l + r");
     put_inverse(b, node, n);
+    for (uint32_t k = 1; k < 3; k++)
+        if (opencl_output(b, node, k))
+            opencl_line(b, "if (lane == 0u) S%d(row, %s);", opencl_write(b, node->outputs[k]),
+                        k == 1 ? "mean" : "inverse");
     opencl_line(b, "for (uint i = lane; i < %lldu; i += lanes) {\nconst uint o = base + i;",
                 LL(n->length));
     opencl_line(b, "const float d = X%d(o) - mean;", in);

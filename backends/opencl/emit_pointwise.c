@@ -14,6 +14,7 @@ enum types {
     A = 2, /* any number: float32, float64, integers */
     I = 4, /* integers */
     B = 8, /* bool */
+    D = 16, /* float64, beside F */
 };
 
 struct expression {
@@ -28,26 +29,26 @@ struct expression {
 static const struct expression expressions[] = {
     { "Abs", A, 1, "($0 < 0 ? -$0 : $0)" },
     { "Neg", A, 1, "-$0" },
-    { "Ceil", F, 1, "ceil($0)" },
-    { "Floor", F, 1, "floor($0)" },
-    { "Round", F, 1, "rint($0)" },
-    { "Sqrt", F, 1, "sqrt($0)" },
-    { "Reciprocal", F, 1, "1.0f / $0" },
-    { "Exp", F, 1, "exp($0)" },
-    { "Log", F, 1, "log($0)" },
-    { "Sin", F, 1, "sin($0)" },
-    { "Cos", F, 1, "cos($0)" },
-    { "Tan", F, 1, "tan($0)" },
-    { "Asin", F, 1, "asin($0)" },
-    { "Acos", F, 1, "acos($0)" },
-    { "Atan", F, 1, "atan($0)" },
-    { "Sinh", F, 1, "sinh($0)" },
-    { "Cosh", F, 1, "cosh($0)" },
-    { "Tanh", F, 1, "tanh($0)" },
-    { "Asinh", F, 1, "asinh($0)" },
-    { "Acosh", F, 1, "acosh($0)" },
-    { "Atanh", F, 1, "atanh($0)" },
-    { "Erf", F, 1, "erf($0)" },
+    { "Ceil", F | D, 1, "ceil($0)" },
+    { "Floor", F | D, 1, "floor($0)" },
+    { "Round", F | D, 1, "rint($0)" },
+    { "Sqrt", F | D, 1, "sqrt($0)" },
+    { "Reciprocal", F | D, 1, "1.0f / $0" },
+    { "Exp", F | D, 1, "exp($0)" },
+    { "Log", F | D, 1, "log($0)" },
+    { "Sin", F | D, 1, "sin($0)" },
+    { "Cos", F | D, 1, "cos($0)" },
+    { "Tan", F | D, 1, "tan($0)" },
+    { "Asin", F | D, 1, "asin($0)" },
+    { "Acos", F | D, 1, "acos($0)" },
+    { "Atan", F | D, 1, "atan($0)" },
+    { "Sinh", F | D, 1, "sinh($0)" },
+    { "Cosh", F | D, 1, "cosh($0)" },
+    { "Tanh", F | D, 1, "tanh($0)" },
+    { "Asinh", F | D, 1, "asinh($0)" },
+    { "Acosh", F | D, 1, "acosh($0)" },
+    { "Atanh", F | D, 1, "atanh($0)" },
+    { "Erf", F | D, 1, "erf($0)" },
     { "Sign", A, 1, "(($0 > 0) - ($0 < 0))" },
     { "Relu", A, 1, "($0 < 0 ? 0 : $0)" },
     { "LeakyRelu", F, 1, "($0 < 0 ? $a * $0 : $0)", "alpha", NULL, 0.01f },
@@ -58,19 +59,19 @@ static const struct expression expressions[] = {
     { "ThresholdedRelu", F, 1, "($0 > $a ? $0 : 0.0f)", "alpha", NULL, 1 },
     { "HardSigmoid", F, 1, "clamp($a * $0 + $b, 0.0f, 1.0f)", "alpha", "beta", 0.2f, 0.5f },
     { "HardSwish", F, 1, "$0 * clamp($0 * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f)" },
-    { "Sigmoid", F, 1, "1.0f / (1.0f + exp(-$0))" },
+    { "Sigmoid", F | D, 1, "1.0f / (1.0f + exp(-$0))" },
     { "Swish", F, 1, "$0 / (1.0f + exp(-$a * $0))", "alpha", NULL, 1 },
     { "Softplus", F, 1, "(fmax($0, 0.0f) + log1p(exp(-fabs($0))))" },
-    { "Softsign", F, 1, "$0 / (1.0f + fabs($0))" },
+    { "Softsign", F | D, 1, "$0 / (1.0f + fabs($0))" },
     { "Mish", F, 1, "$0 * tanh(fmax($0, 0.0f) + log1p(exp(-fabs($0))))" },
     { "Shrink", F, 1, "($0 < -$b ? $0 + $a : $0 > $b ? $0 - $a : 0.0f)", "bias", "lambd", 0, 0.5f },
     { "Not", B, 1, "!$0" },
-    { "IsNaN", F, 1, "isnan($0)" },
+    { "IsNaN", F | D, 1, "isnan($0)" },
     { "BitwiseNot", I, 1, "~$0" },
     { "Add", A, 2, "$0 + $1" },
     { "Sub", A, 2, "$0 - $1" },
     { "Mul", A, 2, "$0 * $1" },
-    { "PRelu", F, 2, "($0 < 0 ? $0 * $1 : $0)" },
+    { "PRelu", F | D, 2, "($0 < 0 ? $0 * $1 : $0)" },
     { "And", B, 2, "$0 && $1" },
     { "Or", B, 2, "$0 || $1" },
     { "Xor", B, 2, "$0 ^ $1" },
@@ -86,8 +87,8 @@ static const struct expression expressions[] = {
 
 /* Those whose text depends on types or attributes: special_text(). */
 static const struct expression specials[] = {
-    { "Div", A, 2 },   { "Mod", A, 2 },  { "Pow", F, 2 },     { "Where", B, 3 },
-    { "Clip", A, 1 },  { "Cast", A | B, 1 }, { "Gelu", F, 1 }, { "IsInf", F, 1 },
+    { "Div", A, 2 },   { "Mod", A, 2 },  { "Pow", A, 2 },     { "Where", B, 3 },
+    { "Clip", A, 1 },  { "Cast", A | B, 1 }, { "CastLike", A | B, 1 }, { "Gelu", F, 1 }, { "IsInf", F, 1 },
     { "BitShift", I, 2 }, { "BatchNormalization", F, 5 },
 };
 
@@ -133,7 +134,7 @@ static bool takes_type(unsigned types, enum he_dtype dtype)
     if (opencl_is_float(dtype))
         return (types & (F | A)) != 0;
     if (dtype == HE_FLOAT64)
-        return (types & A) != 0;
+        return (types & (A | D)) != 0;
     return he_dtype_is_integer(dtype) && (types & (A | I));
 }
 
@@ -141,13 +142,12 @@ static he_status check_special(const struct opencl_build *b, const struct he_nod
 {
     const struct he_value *other = opencl_input(b, node, 1);
 
-    if (opencl_is(node, "Pow") && !opencl_is_float(other->dtype) && !he_dtype_is_integer(other->dtype))
-        return opencl_refuse(node, "exponents of type %s", he_dtype_name(other->dtype));
+    if (opencl_is(node, "Pow") && he_dtype_is_integer(opencl_input(b, node, 0)->dtype) &&
+        !b->dev->found->has_fp64)
+        return opencl_refuse(node, "powers of integers need a device with float64");
     if (opencl_is(node, "Mod") && !he_node_int(node, "fmod", 0) &&
         he_dtype_is_float(other->dtype))
         return opencl_refuse(node, "floating point needs fmod=1");
-    if (opencl_is(node, "Mod") && other->dtype == HE_FLOAT64)
-        return opencl_refuse(node, "float64 is not done");
     if (opencl_is(node, "BatchNormalization")) {
         const struct he_value *x = opencl_input(b, node, 0);
 
@@ -181,6 +181,8 @@ he_status opencl_pointwise_check(const struct opencl_build *b, const struct he_n
     for (uint32_t k = 0; k < node->input_count; k++) {
         const struct he_value *value = opencl_input(b, node, k);
 
+        if (k > 0 && opencl_is(node, "CastLike"))
+            break; /* only its type matters */
         if (!value) {
             if (is_variadic)
                 return opencl_refuse(node, "its input %u is missing", k);
@@ -385,8 +387,14 @@ static const char *clip_text(const struct opencl_build *b, const struct he_node 
 static const char *pow_text(const struct opencl_build *b, const struct he_node *node)
 {
     const struct he_value *exponent = opencl_input(b, node, 1);
+    enum he_dtype base = opencl_input(b, node, 0)->dtype;
     float value;
 
+    /* pow() may fall just short of a whole number. */
+    if (he_dtype_is_integer(base))
+        return "pow((double)$0, (double)$1) * (1 + 1e-14)";
+    if (base == HE_FLOAT64)
+        return "pow($0, (double)$1)";
     if (!opencl_is_float(exponent->dtype))
         return "pow($0, (float)$1)";
     if (!exponent->data || he_shape_count(&exponent->shape) != 1)
@@ -439,7 +447,7 @@ static const char *special_text(struct opencl_build *b, const struct he_node *no
         return "($0 ? $1 : $2)";
     if (opencl_is(node, "Clip"))
         return clip_text(b, node, operands);
-    if (opencl_is(node, "Cast"))
+    if (opencl_is(node, "Cast") || opencl_is(node, "CastLike"))
         return cast_text(opencl_output(b, node, 0)->dtype);
     if (opencl_is(node, "Gelu"))
         return strcmp(he_node_string(node, "approximate", "none"), "tanh") == 0
@@ -469,7 +477,7 @@ void opencl_pointwise_emit(struct opencl_build *b, const struct he_node *node, c
     struct operands operands = { 0 };
 
     for (uint32_t k = 0; k < node->input_count && k < OPERANDS_MAX; k++)
-        if (opencl_input(b, node, k))
+        if (opencl_input(b, node, k) && !(k > 0 && opencl_is(node, "CastLike")))
             load_operand(b, node, k, index, operands.names[k]);
     if (variadic) {
         opencl_line(b, "%s v%u = %s;", type, node->outputs[0], operands.names[0]);

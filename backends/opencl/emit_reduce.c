@@ -221,8 +221,8 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
 
     while (!opencl_is(node, r->op))
         r++;
-    if (!x || !opencl_type(b, x->dtype) || x->dtype == HE_BOOL || x->dtype == HE_FLOAT64 ||
-        (!r->takes_integers && !opencl_is_float(x->dtype)))
+    if (!x || !opencl_type(b, x->dtype) || x->dtype == HE_BOOL ||
+        (!r->takes_integers && !opencl_is_float(x->dtype) && x->dtype != HE_FLOAT64))
         return opencl_refuse(node, "type %s is not done", x ? he_dtype_name(x->dtype) : "none");
     if (!read_axes(b, node, reduced, &is_nothing))
         return opencl_refuse(node, "its axes are not known beforehand");
@@ -231,7 +231,7 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
     plan_walk(&x->shape, reduced, &w);
     if (w.length == 0 && !is_float)
         return opencl_refuse(node, "a reduction of nothing");
-    /* Lanes meet in float: integers are summed by one work-item. */
+    /* Lanes meet in float: other types are summed by one work-item. */
     opencl_begin_rows(b, &rows, w.rows, is_float ? w.length : 1, w.is_across);
     if (is_float && strcmp(r->op, "ReduceLogSumExp") != 0)
         plan_parts(b, &rows, &w);
@@ -254,8 +254,8 @@ static he_status emit_reduce(struct opencl_build *b, const struct he_node *node)
         opencl_line(b, "%s acc = %s;", type, start);
     }
     if (strcmp(r->op, "ReduceLogSumExp") == 0) {
-        opencl_line(b, "float top = -INFINITY;");
-        emit_loop(b, &rows, &w, operand, type, "top = fmax(top, v);");
+        opencl_line(b, "%s top = -INFINITY;", type);
+        emit_loop(b, &rows, &w, operand, type, "top = top < v ? v : top;");
         opencl_join_lanes(b, &rows, "top", "fmax(l, r)");
         opencl_line(b, "if (isinf(top)) top = 0.0f;");
     }

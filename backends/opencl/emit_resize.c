@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Resize and Upsample, nearest and linear. Where each output coordinate reads is worked out on the
+ * Resize and Upsample, nearest, linear and cubic. Where each output coordinate reads is worked out on the
  * host when the program is made, one small table per axis that changes; the kernel looks up.
  */
 #include <math.h>
@@ -13,7 +13,8 @@
 #define AXES_MAX 3 /* that change, for linear: 2^3 corners */
 
 struct resize {
-    bool is_linear;
+    bool is_linear, is_cubic, excludes_outside;
+    float cubic_a;
     const char *coordinates, *nearest;
     bool has_scales;
     float scales[HE_MAX_RANK];
@@ -62,14 +63,18 @@ static he_status read_resize(const struct opencl_build *b, const struct he_node 
 
     *r = (struct resize){
         .is_linear = strcmp(mode, "linear") == 0 || strcmp(mode, "bilinear") == 0,
+        .is_cubic = strcmp(mode, "cubic") == 0,
+        .excludes_outside = he_node_int(node, "exclude_outside", 0) != 0,
+        .cubic_a = he_node_float(node, "cubic_coeff_a", -0.75f),
         .coordinates = he_node_string(node, "coordinate_transformation_mode",
                                       is_old ? "asymmetric" : "half_pixel"),
         .nearest = he_node_string(node, "nearest_mode", is_old ? "floor" : "round_prefer_floor"),
     };
-    if (!r->is_linear && strcmp(mode, "nearest") != 0)
+    if (!r->is_linear && !r->is_cubic && strcmp(mode, "nearest") != 0)
         return opencl_refuse(node, "mode %s", mode);
     if (strcmp(r->coordinates, "half_pixel") != 0 && strcmp(r->coordinates, "asymmetric") != 0 &&
         strcmp(r->coordinates, "align_corners") != 0 &&
+        strcmp(r->coordinates, "tf_half_pixel_for_nn") != 0 &&
         strcmp(r->coordinates, "pytorch_half_pixel") != 0)
         return opencl_refuse(node, "coordinates %s", r->coordinates);
     if (he_node_int(node, "antialias", 0) || strcmp(policy, "stretch") != 0)
@@ -82,9 +87,12 @@ static double source(const struct resize *r, int64_t to, int64_t in, int64_t out
     if (strcmp(r->coordinates, "asymmetric") == 0)
         return (double)to / scale;
     if (strcmp(r->coordinates, "align_corners") == 0)
-        return out == 1 ? 0 : (double)to * (double)(in - 1) / (double)(out - 1);
+        /* The length that the scale says, which rounding has made @out. */
+        return out == 1 ? 0 : (double)to * (double)(in - 1) / ((double)in * scale - 1);
     if (strcmp(r->coordinates, "pytorch_half_pixel") == 0 && out == 1)
         return 0;
+    if (strcmp(r->coordinates, "tf_half_pixel_for_nn") == 0)
+        return ((double)to + 0.5) / scale;
     return ((double)to + 0.5) / scale - 0.5;
 }
 
@@ -127,6 +135,63 @@ static he_status make_table(struct opencl_build *b, const struct resize *r, int6
     *operand = opencl_read_made(b, HE_NONE, 1, HE_INT32, table, (size_t)out * sizeof *table);
     opencl_free(&b->dev->alloc, table);
     return HE_OK;
+}
+
+/* The kernel of Keys, with his parameter a. */
+static double keys(double a, double x)
+{
+    x = fabs(x);
+    if (x <= 1)
+        return ((a + 2) * x - (a + 3)) * x * x + 1;
+    return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
+}
+
+/* Per output coordinate: four places and their weights. */
+static he_status make_cubic_table(struct opencl_build *b, const struct resize *r, int64_t in,
+                                  int64_t out, double scale, int64_t stride, int *operand)
+{
+    struct entry {
+        int32_t at[4];
+        float weight[4];
+    } *table = opencl_alloc(&b->dev->alloc, (size_t)out, sizeof *table);
+
+    if (!table)
+        return opencl_no_memory();
+    for (int64_t k = 0; k < out; k++) {
+        double x = source(r, k, in, out, scale), sum = 0, weights[4];
+        int64_t first = (int64_t)floor(x) - 1;
+
+        for (int64_t t = 0; t < 4; t++) {
+            bool is_outside = first + t < 0 || first + t >= in;
+
+            weights[t] = is_outside && r->excludes_outside
+                             ? 0
+                             : keys((double)r->cubic_a, x - (double)(first + t));
+            sum += weights[t];
+            table[k].at[t] = (int32_t)(clamp(first + t, in) * stride);
+        }
+        for (int t = 0; t < 4; t++)
+            table[k].weight[t] = (float)(r->excludes_outside ? weights[t] / sum : weights[t]);
+    }
+    *operand = opencl_read_made(b, HE_NONE, 1, HE_INT32, table, (size_t)out * sizeof *table);
+    opencl_free(&b->dev->alloc, table);
+    return HE_OK;
+}
+
+static void emit_cubic_read(struct opencl_build *b, int in, const uint32_t *axes, uint32_t count)
+{
+    opencl_line(b, "float acc = 0.0f;");
+    for (uint32_t k = 0; k < count; k++)
+        opencl_line(b, "for (int k%u = 0; k%u < 4; k%u++) {", k, k, k);
+    opencl_text_printf(&b->body, "acc += X%d(base", in);
+    for (uint32_t k = 0; k < count; k++)
+        opencl_text_printf(&b->body, " + t%u[k%u]", axes[k], k);
+    opencl_text_printf(&b->body, ")");
+    for (uint32_t k = 0; k < count; k++)
+        opencl_text_printf(&b->body, " * as_float(t%u[4 + k%u])", axes[k], k);
+    opencl_line(b, ";");
+    for (uint32_t k = 0; k < count; k++)
+        opencl_line(b, "}");
 }
 
 static he_status emit_linear_read(struct opencl_build *b, int in, const uint32_t *axes,
@@ -175,13 +240,18 @@ static he_status emit_resize(struct opencl_build *b, const struct he_node *node)
         if (x->dims[d] == y->dims[d] && scale == 1)
             continue;
         axes[axis_count++] = d;
-        if (r.is_linear && axis_count > AXES_MAX)
+        if ((r.is_linear || r.is_cubic) && axis_count > AXES_MAX)
             return opencl_refuse(node, "more than %d axes change", AXES_MAX);
         if (!(scale > 0))
             return opencl_refuse(node, "a scale that is not positive");
-        status = make_table(b, &r, x->dims[d], y->dims[d], scale, strides[d], &table);
+        status = r.is_cubic ? make_cubic_table(b, &r, x->dims[d], y->dims[d], scale, strides[d], &table)
+                            : make_table(b, &r, x->dims[d], y->dims[d], scale, strides[d], &table);
         if (status != HE_OK)
             return status;
+        if (r.is_cubic) {
+            opencl_line(b, "int t%u[8];\nvstore8(vload8(c%u, x%d), 0, t%u);", d, d, table, d);
+            continue;
+        }
         opencl_line(b, "const int4 t%u = vload4(c%u, x%d);\nconst float w%u = as_float(t%u.s2);", d,
                     d, table, d, d);
     }
@@ -196,6 +266,8 @@ static he_status emit_resize(struct opencl_build *b, const struct he_node *node)
     opencl_line(b, ";");
     if (r.is_linear) {
         emit_linear_read(b, in, axes, axis_count);
+    } else if (r.is_cubic) {
+        emit_cubic_read(b, in, axes, axis_count);
     } else {
         opencl_text_printf(&b->body, "const float acc = X%d(base", in);
         for (uint32_t k = 0; k < axis_count; k++)

@@ -33,7 +33,7 @@ static void describe(const struct opencl_found *found, struct he_device_info *ou
         .index = found->index,
         .name = found->name,
         .driver = found->driver,
-        .caps = HE_CAP_ASYNC | HE_CAP_TASK_TIMES,
+        .caps = HE_CAP_ASYNC | HE_CAP_TASK_TIMES | HE_CAP_DYNAMIC,
         .memory_bytes = found->memory_bytes,
         /* Half the rate of float32 at best; many GPUs have far less. */
         .peaks = { .fp32 = fp32, .fp64 = found->has_fp64 ? fp32 / 4 : 0 },

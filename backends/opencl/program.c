@@ -5,6 +5,7 @@
 
 #include "build.h"
 #include "cache.h"
+#include "late.h"
 
 #define BUILD_OPTIONS "-cl-std=CL1.2"
 
@@ -14,9 +15,6 @@ he_status opencl_task_supported(struct opencl_device *dev, const struct he_graph
     struct opencl_build b = { .dev = dev, .graph = graph, .task = task };
     he_status status;
 
-    if (task->is_dynamic)
-        return opencl_refuse(&graph->nodes[task->anchor],
-                             "its output's shape is known only while running");
     if (!dev->found->has_compiler && !opencl_cache_has_any(dev))
         return dev->found->built_in[0]
                    ? opencl_refuse(&graph->nodes[task->anchor],
@@ -25,6 +23,8 @@ he_status opencl_task_supported(struct opencl_device *dev, const struct he_graph
                    : opencl_refuse(&graph->nodes[task->anchor],
                                    "the device has no compiler, and the cache of built programs "
                                    "has none for it");
+    if (opencl_task_is_late(graph, task))
+        return opencl_late_supported(dev, graph, task);
     opencl_text_init(&b.body, &dev->alloc);
     status = opencl_emit_task(&b);
     opencl_text_fini(&b.body);
@@ -154,9 +154,9 @@ he_status opencl_program_create(struct opencl_device *dev, const struct he_regio
     if (status != HE_OK)
         return status;
     for (uint32_t k = 0; k < region->slot_count; k++)
-        if (region->slots[k].is_dynamic || region->slots[k].layout != HE_LAYOUT_PLAIN)
+        if (region->slots[k].layout != HE_LAYOUT_PLAIN)
             return he_error_set(HE_ERR_UNSUPPORTED,
-                                "the OpenCL device takes plain tensors of known shape");
+                                "the OpenCL device takes plain tensors");
     program = opencl_alloc(&dev->alloc, 1, sizeof *program);
     slot_of = opencl_alloc(&dev->alloc, region->graph->value_count, sizeof *slot_of);
     if (!program || !slot_of) {

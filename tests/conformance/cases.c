@@ -718,6 +718,137 @@ static void make_move_integers(struct test_graph *t)
     give(t, done(t, n));
 }
 
+/* --- Indices, scans, selections --- */
+
+static void make_scatter(struct test_graph *t)
+{
+    static const char *const words[] = { "none", "add", "mul", "max", "min" };
+    struct he_shape shape = random_shape(t, 3, 5), part = shape;
+    int64_t axis = between(t, 0, 2);
+    uint32_t x = input(t, shape), indices, n;
+
+    part.dims[axis] = between(t, 1, 4);
+    indices = typed_input(t, HE_INT64, part, 0, (float)shape.dims[axis] - 0.01f);
+    n = ADD(t, "ScatterElements", x, indices, input(t, part));
+    build_int(t->graph, n, "axis", axis);
+    build_string(t->graph, n, "reduction", words[between(t, 0, 4)]);
+    give(t, done(t, n));
+    indices = typed_input(t, HE_INT64, SHAPE(4, 1), 0, (float)shape.dims[0] - 0.01f);
+    n = ADD(t, "ScatterND", x, indices, input(t, SHAPE(4, shape.dims[1], shape.dims[2])));
+    build_string(t->graph, n, "reduction", words[between(t, 1, 4)]);
+    give(t, done(t, n));
+    give(t, done(t, ADD(t, "GatherND", x, indices)));
+}
+
+static void make_topk(struct test_graph *t)
+{
+    struct he_shape shape = random_shape(t, 3, 9);
+    int64_t axis = between(t, 0, 2), k = between(t, 1, shape.dims[axis]);
+    uint32_t inputs[] = { typed_input(t, HE_INT32, shape, -9, 9), integers(t, 1, &k) }, outputs[2], n;
+
+    outputs[0] = build_value(t->graph, "v", HE_DTYPE_NONE, "*");
+    outputs[1] = build_value(t->graph, "i", HE_DTYPE_NONE, "*");
+    n = build_node(t->graph, "TopK", 2, inputs, 2, outputs);
+    build_int(t->graph, n, "axis", axis);
+    build_int(t->graph, n, "largest", between(t, 0, 1));
+    done(t, n);
+    give(t, outputs[0]);
+    give(t, outputs[1]);
+}
+
+static void make_scan(struct test_graph *t)
+{
+    struct he_shape shape = random_shape(t, 3, 7);
+    uint32_t x = input(t, shape), n;
+
+    for (int k = 0; k < 2; k++) {
+        n = ADD(t, "CumSum", k ? x : typed_input(t, HE_INT64, shape, -9, 9),
+                integers(t, 1, (int64_t[]){ between(t, -3, 2) }));
+        build_int(t->graph, n, "exclusive", between(t, 0, 1));
+        build_int(t->graph, n, "reverse", between(t, 0, 1));
+        give(t, done(t, n));
+    }
+    n = ADD(t, "Hardmax", x);
+    build_int(t->graph, n, "axis", between(t, -3, 2));
+    give(t, done(t, n));
+    n = ADD(t, "Trilu", x, integers(t, 1, (int64_t[]){ between(t, -3, 3) }));
+    build_int(t->graph, n, "upper", between(t, 0, 1));
+    give(t, done(t, n));
+}
+
+static void make_one_hot(struct test_graph *t)
+{
+    uint32_t indices = typed_input(t, HE_INT64, random_shape(t, 2, 5), -6, 6), n;
+
+    n = ADD(t, "OneHot", indices, integers(t, 1, (int64_t[]){ 5 }), constant(t, SHAPE(2), -3, 3));
+    build_int(t->graph, n, "axis", between(t, -1, 2));
+    give(t, done(t, n));
+    n = ADD(t, "EyeLike", typed_input(t, HE_INT32, random_shape(t, 2, 6), 0, 9));
+    build_int(t->graph, n, "k", between(t, -2, 2));
+    give(t, done(t, n));
+}
+
+static void make_reduce_integers(struct test_graph *t)
+{
+    static const char *const ops[] = { "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1",
+                                       "ReduceSumSquare" };
+    uint32_t x = typed_input(t, between(t, 0, 1) ? HE_INT64 : HE_INT32, random_shape(t, 3, 4), -4, 4);
+
+    for (size_t k = 0; k < HE_COUNT(ops); k++) {
+        uint32_t n = ADD(t, ops[k], x);
+
+        build_ints(t->graph, n, "axes", 2, (int64_t[]){ 0, between(t, 1, 2) });
+        give(t, done(t, n));
+    }
+}
+
+/* --- Losses, samples, direct convolutions --- */
+
+static void make_loss(struct test_graph *t)
+{
+    static const char *const words[] = { "none", "sum", "mean" };
+    int64_t classes = between(t, 2, 6), places = between(t, 0, 1) ? 300 : between(t, 1, 9);
+    uint32_t x = input(t, SHAPE(2, classes, places)), n;
+    uint32_t labels = typed_input(t, HE_INT64, SHAPE(2, places), 0, (float)classes - 0.01f);
+
+    for (int k = 0; k < 2; k++) {
+        n = ADD(t, k ? "SoftmaxCrossEntropyLoss" : "NegativeLogLikelihoodLoss", x, labels,
+                constant(t, SHAPE(classes), 0.5, 2));
+        build_string(t->graph, n, "reduction", words[between(t, 0, 2)]);
+        if (between(t, 0, 1))
+            build_int(t->graph, n, "ignore_index", 1);
+        give(t, done(t, n));
+    }
+}
+
+static void make_grid_sample(struct test_graph *t)
+{
+    static const char *const modes[] = { "bilinear", "bicubic" };
+    static const char *const paddings[] = { "zeros", "border", "reflection" };
+    uint32_t x = input(t, SHAPE(2, 3, 5, between(t, 2, 7))), n;
+    uint32_t grid = typed_input(t, HE_FLOAT32, SHAPE(2, 4, 3, 2), -1.4f, 1.4f);
+
+    n = ADD(t, "GridSample", x, grid);
+    build_string(t->graph, n, "mode", modes[between(t, 0, 1)]);
+    build_string(t->graph, n, "padding_mode", paddings[between(t, 0, 2)]);
+    build_int(t->graph, n, "align_corners", between(t, 0, 1));
+    give(t, done(t, n));
+}
+
+static void make_conv_3d(struct test_graph *t)
+{
+    uint32_t x = input(t, SHAPE(1, 4, 5, between(t, 4, 6), 6)), n;
+
+    n = ADD(t, "Conv", x, constant(t, SHAPE(6, 2, 3, 2, 3), -1, 1), constant(t, SHAPE(6), -1, 1));
+    build_int(t->graph, n, "group", 2);
+    build_ints(t->graph, n, "strides", 3, (int64_t[]){ 1, between(t, 1, 2), 2 });
+    build_ints(t->graph, n, "pads", 6, (int64_t[]){ 1, 0, 1, 0, 1, 2 });
+    give(t, done(t, n));
+    n = ADD(t, "ConvTranspose", x, constant(t, SHAPE(4, 2, 2, 3, 2), -1, 1));
+    build_ints(t->graph, n, "strides", 3, (int64_t[]){ 2, 1, between(t, 1, 2) });
+    give(t, done(t, n));
+}
+
 /* --- Fused chains --- */
 
 static void make_conv_residual(struct test_graph *t)
@@ -806,6 +937,14 @@ const struct test_case test_cases[] = {
     { "expand", make_expand },
     { "resize", make_resize },
     { "move_integers", make_move_integers },
+    { "scatter", make_scatter },
+    { "topk", make_topk },
+    { "scan", make_scan },
+    { "one_hot", make_one_hot },
+    { "reduce_integers", make_reduce_integers },
+    { "loss", make_loss },
+    { "grid_sample", make_grid_sample },
+    { "conv_3d", make_conv_3d },
     { "conv_residual", make_conv_residual },
     { "conv_swish", make_conv_swish },
     { "matmul_row", make_matmul_row },

@@ -200,6 +200,14 @@ void build_float(struct he_graph *graph, uint32_t node, const char *name, float 
     add_attr(graph, node, name, HE_ATTR_FLOAT)->f = value;
 }
 
+void build_string(struct he_graph *graph, uint32_t node, const char *name, const char *value)
+{
+    struct he_attr *attr = add_attr(graph, node, name, HE_ATTR_STRING);
+
+    attr->s = value;
+    attr->s_bytes = strlen(value);
+}
+
 void build_ints(struct he_graph *graph, uint32_t node, const char *name, size_t count,
                 const int64_t *values)
 {

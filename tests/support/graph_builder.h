@@ -38,6 +38,8 @@ uint32_t build_node(struct he_graph *graph, const char *op, uint32_t input_count
                     const uint32_t *inputs, uint32_t output_count, const uint32_t *outputs);
 void build_int(struct he_graph *graph, uint32_t node, const char *name, int64_t value);
 void build_float(struct he_graph *graph, uint32_t node, const char *name, float value);
+/* Borrows @value for as long as the graph lives. */
+void build_string(struct he_graph *graph, uint32_t node, const char *name, const char *value);
 void build_ints(struct he_graph *graph, uint32_t node, const char *name, size_t count,
                 const int64_t *values);
 /* Takes @body; appends @captures to the node's inputs. */
