@@ -43,8 +43,8 @@ dist_check_SCRIPTS += tests/examples.sh tests/exported_symbols.sh tests/layering
 	tests/node_suite.sh tests/opencl_cache.sh tests/opencl_tiles.sh tests/split_memory.sh
 TESTS += tests/examples.sh tests/exported_symbols.sh tests/layering.sh tests/models.sh tests/node_suite.sh \
 	tests/opencl_cache.sh tests/opencl_tiles.sh tests/split_memory.sh
-dist_check_SCRIPTS += tests/check_opencl.sh tests/devices.sh
-TESTS += tests/check_opencl.sh tests/devices.sh
+dist_check_SCRIPTS += tests/check_opencl.sh tests/devices.sh tests/oclgrind.sh
+TESTS += tests/check_opencl.sh tests/devices.sh tests/oclgrind.sh
 EXTRA_DIST += tests/exported_symbols.txt tests/node_skips.txt
 CLEANFILES += exported_symbols.out node_suite.out
 
