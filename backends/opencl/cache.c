@@ -15,8 +15,7 @@
  *                                   ~/.cache, heteroengine/opencl
  *     HETEROENGINE_OPENCL_CACHE_MB  most it may take (256); the files used longest ago go first
  *
- * A damaged file is removed and the program built anew; `hetero check` looks through the folder
- * and tells of damage.
+ * A damaged file is removed and the program built anew.
  *
  * Asking PoCL for a binary makes it compile each kernel once more, which takes half as long as
  * building did, and it keeps what it built in a cache of its own. So of processors a program is

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What to do when a device fails under a session (docs/decisions/0010). By device:
+ * What to do when a device fails under a session (docs/decisions/0011). By device:
  *
  *   a call failed            once: everything again, on the same plan; twice: the device is given up,
  *                            unless there is no plan without it: then it may go on failing
