@@ -84,9 +84,13 @@ static he_status emit_loss(struct opencl_build *b, const struct he_node *node)
     opencl_begin_rows(b, &rows, 1, l.places, false);
     open_operands(b, node, &l);
     opencl_line(b, "float sum = 0.0f, weights = 0.0f;");
-    opencl_line(b, "for (uint p = lane; p < %lldu; p += lanes) {", LL(l.places));
+    /* As many rounds for all lanes: PoCL 3.1 loses the last, partial one of a loop that ends by lane
+     * when it has loops inside. */
+    opencl_line(b, "for (uint i = 0; i < %lldu; i += lanes) {\nconst uint p = i + lane;",
+                LL(l.places));
+    opencl_line(b, "if (p < %lldu) {", LL(l.places));
     put_place(b, node, &l);
-    opencl_line(b, "sum += loss;\nweights += weight;\n}");
+    opencl_line(b, "sum += loss;\nweights += weight;\n}\n}");
     opencl_join_lanes(b, &rows, "sum", "l + r");
     opencl_join_lanes(b, &rows, "weights", "l + r");
     opencl_line(b, "if (lane == 0u) S%d(0, %s);", opencl_write(b, node->outputs[0]),
