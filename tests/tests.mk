@@ -112,11 +112,13 @@ endif
 
 include tests/conformance/conformance.mk
 
-# No test leaves programs in the user's cache. The rest is for sanitizer builds. use_tls=0: the leak checker's own tracer dies among OpenMP threads otherwise. Tests ask
-# for more memory than there is and expect NULL.
-AM_TESTS_ENVIRONMENT = LSAN_OPTIONS="suppressions=$(abs_top_srcdir)/tests/lsan.supp:use_tls=0:print_suppressions=0"; \
-	ASAN_OPTIONS=allocator_may_return_null=1; export LSAN_OPTIONS ASAN_OPTIONS; \
-	HETEROENGINE_OPENCL_CACHE=off; export HETEROENGINE_OPENCL_CACHE;
+# A test that hangs ends after a minute, on slow machines too, where its program does not say otherwise. No test leaves
+# programs in the user's cache. The rest is for sanitizer builds. use_tls=0: the leak checker's own tracer dies among
+# OpenMP threads otherwise. Tests ask for more memory than there is and expect NULL.
+AM_TESTS_ENVIRONMENT = CK_DEFAULT_TIMEOUT=60; HETEROENGINE_OPENCL_CACHE=off; \
+	LSAN_OPTIONS="suppressions=$(abs_top_srcdir)/tests/lsan.supp:use_tls=0:print_suppressions=0"; \
+	ASAN_OPTIONS=allocator_may_return_null=1; \
+	export CK_DEFAULT_TIMEOUT HETEROENGINE_OPENCL_CACHE LSAN_OPTIONS ASAN_OPTIONS;
 EXTRA_DIST += tests/lsan.supp
 
 # What runs in seconds: for sanitizer builds, and while working.
