@@ -222,10 +222,13 @@ static void *worker_main(void *self)
     he_status entered = he_device_enter_thread(lane->dev, true);
     bool is_first = true; /* request since the worker failed to enter */
 
-    while (!atomic_load_explicit(&lane->must_stop, memory_order_acquire)) {
+    for (;;) {
         uint32_t seen = atomic_load_explicit(&lane->event, memory_order_acquire);
         bool happened;
 
+        /* After the count was read: he_lane_stop() sets this before it counts. */
+        if (atomic_load_explicit(&lane->must_stop, memory_order_acquire))
+            return NULL;
         own(lane);
         if (entered != HE_OK) {
             uint32_t head = atomic_load_explicit(&lane->inbox_head, memory_order_acquire);
@@ -243,7 +246,6 @@ static void *worker_main(void *self)
         if (!happened)
             wait_for_event(lane, seen);
     }
-    return NULL;
 }
 
 he_status he_lane_start(struct lane *lane)
